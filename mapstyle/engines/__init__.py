@@ -1,0 +1,1 @@
+"""Engines: a scene in, the ground out."""
