@@ -1,0 +1,1 @@
+"""Compose: sheets in, one image out."""

@@ -1,0 +1,1 @@
+"""Exports: images in, files out."""

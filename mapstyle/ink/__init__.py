@@ -1,0 +1,1 @@
+"""Ink: thin vector work drawn back over the ground."""

@@ -1,0 +1,1 @@
+"""Labels: words shaped, placed by local rounds, and drawn over the art."""

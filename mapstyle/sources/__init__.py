@@ -1,0 +1,1 @@
+"""Sources: files of geography in, typed layers out."""
