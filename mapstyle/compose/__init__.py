@@ -1,1 +1,5 @@
 """Compose: sheets in, one image out."""
+
+from mapstyle.compose.stack import compose, overlay
+
+__all__ = ["compose", "overlay"]

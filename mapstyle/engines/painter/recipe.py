@@ -3,21 +3,23 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from mapstyle.engines.painter import diorama, pen, wash
 from mapstyle.engines.painter.brush import Brush, Medium, total_reach
 from mapstyle.engines.painter.canvas import Canvas
-from mapstyle.errors import nearest
+from mapstyle.errors import explain, nearest
 from mapstyle.fingerprint import fingerprint
 from mapstyle.image import Scene
 
 VERSION = 1
 """Raised when a brush comes to paint other pixels from the same settings."""
+
+_M = TypeVar("_M", bound=BaseModel)
 
 MEDIA: Mapping[str, tuple[type[Medium], Mapping[str, type[Brush]]]] = {
     name: (box.MEDIUM, {b.model_fields["brush"].default: b for b in box.BRUSHES})
@@ -51,19 +53,23 @@ class Recipe(BaseModel):
                 made[name] = values
                 continue
             if not isinstance(values, Mapping) or "brush" not in values:
-                raise ValueError(
-                    f"brushes.{name}: say which brush, as in brush = 'name'. {nearest(name, box)}"
-                )
-            if values["brush"] not in box:
-                raise ValueError(
-                    f"brushes.{name}: no brush '{values['brush']}'. {nearest(str(values['brush']), box)}"
-                )
-            made[name] = box[values["brush"]].model_validate(values)
+                raise ValueError(f"brushes.{name}: say which, as in brush = 'name'. {nearest(name, box)}")
+            wanted = str(values["brush"])
+            if wanted not in box:
+                raise ValueError(f"brushes.{name}.brush: no brush '{wanted}'. {nearest(wanted, box)}")
+            made[name] = _settle(f"brushes.{name}.", box[wanted], values)
         # Frozen models are settled here, once, so that everything after the door is resolved.
         object.__setattr__(self, "brushes", made)
         if not isinstance(self.settings, Medium):
-            object.__setattr__(self, "settings", kind.model_validate(self.settings))
+            object.__setattr__(self, "settings", _settle("settings.", kind, self.settings))
         return self
+
+
+def _settle(where: str, model: type[_M], values: Any) -> _M:
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise ValueError(where + explain(error, model)) from None
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,5 @@
+"""``python -m mapstyle``."""
+
+from mapstyle.cli.main import run
+
+run()

@@ -1,0 +1,5 @@
+"""``python -m mapstyle.cli``."""
+
+from mapstyle.cli.main import run
+
+run()

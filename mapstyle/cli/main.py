@@ -1,0 +1,62 @@
+"""The program: one word a job, errors in one line."""
+
+import os
+import sys
+
+import typer
+
+from mapstyle import __version__
+from mapstyle.cli import controls, demo, doctor, render, styles
+
+app = typer.Typer(
+    name="mapstyle",
+    help="Turn your own GIS data into art maps that still tell the truth.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("render")(render.render)
+app.command("controls")(controls.controls)
+app.command("demo")(demo.demo)
+app.command("doctor")(doctor.doctor)
+app.add_typer(styles.app, name="styles")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"mapstyle {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Say the version."
+    ),
+) -> None:
+    """Turn your own GIS data into art maps that still tell the truth."""
+
+
+def run() -> None:
+    """Run the program; what a user can mend becomes one line on stderr and exit 1."""
+    from mapstyle.errors import MapstyleError
+
+    # Nothing in a map tool should try the network; GDAL looks for side files with every open otherwise.
+    os.environ.setdefault("GDAL_DISABLE_READDIR_ON_OPEN", "EMPTY_DIR")
+    try:
+        app()
+    except MapstyleError as error:
+        print(f"mapstyle: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("mapstyle: stopped; nothing half-written is left", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except MemoryError:
+        print(
+            "mapstyle: out of memory; ask for a smaller picture or write .tif, which streams", file=sys.stderr
+        )
+        sys.exit(1)

@@ -1,0 +1,90 @@
+"""Options that several commands share, each defined once.
+
+``Sources``, ``Extent``, ``Place``, ``Around``, ``Radius``, ``Tile``: where.
+``Zoom``, ``Resolution``, ``Scale``, ``Dpi``, ``Size``, ``Crs``, ``PixelRatio``: how large a pixel is.
+``StyleName``, ``Changes``, ``Seed``, ``Engine``: how it looks and who paints.
+``Words``, ``NoLabels``, ``Language``, ``EdgeLabels``, ``Title``, ``Attribution``: words.
+``Overwrite``, ``Workers``, ``Quiet``, ``Json``, ``DryRun``: how the run goes.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import click
+import typer
+
+
+def _choice(*words: str) -> click.Choice:
+    return click.Choice(words, case_sensitive=False)
+
+
+Sources = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="SOURCE...",
+        help="Files: OSM .osm.pbf .osm .osm.gz .osm.bz2, .gpkg .geojson .shp .fgb .parquet, .zip of those, "
+        "GeoTIFF or .hgt(.zip) elevation. FILE#LAYER picks a layer, FILE=KIND says what an untagged file is.",
+        show_default=False,
+    ),
+]
+Extent = Annotated[
+    str | None, typer.Option("--extent", metavar="W,S,E,N", help="Degrees, or in --crs; W > E crosses 180.")
+]
+Place = Annotated[
+    str | None, typer.Option("--place", metavar="NAME", help="A place, area or street named in the data.")
+]
+Around = Annotated[str | None, typer.Option("--around", metavar="LON,LAT", help="Centre; see --radius.")]
+Radius = Annotated[
+    float | None, typer.Option("--radius", metavar="KM", help="Half the width, with --around [1].")
+]
+Tile = Annotated[str | None, typer.Option("--tile", metavar="Z/X/Y", help="Exactly that tile of 256 px.")]
+Zoom = Annotated[int | None, typer.Option("--zoom", metavar="Z", help="Web Mercator level, 0-22.")]
+Resolution = Annotated[float | None, typer.Option("--resolution", metavar="M", help="Metres to a pixel.")]
+Scale = Annotated[float | None, typer.Option("--scale", metavar="N", help="Map scale 1:N, printed at --dpi.")]
+Dpi = Annotated[float, typer.Option("--dpi", metavar="D", help="Dots per inch, with --scale.")]
+Size = Annotated[str | None, typer.Option("--size", metavar="WxH", help="Pixels of the picture.")]
+Crs = Annotated[str | None, typer.Option("--crs", metavar="CRS", help="CRS of --extent and of a metre grid.")]
+PixelRatio = Annotated[
+    int, typer.Option("--pixel-ratio", metavar="N", min=1, max=4, help="2 is @2x: the same map, finer.")
+]
+StyleName = Annotated[str, typer.Option("--style", metavar="NAME", help="A style's name, or a path to one.")]
+Changes = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change one setting of the style; may be repeated."),
+]
+Seed = Annotated[int | None, typer.Option("--seed", metavar="N", min=0, help="Another hand, same style.")]
+Engine = Annotated[
+    str, typer.Option("--engine", click_type=_choice("auto", "painter", "sdxl"), help="Who paints.")
+]
+Words = Annotated[
+    str,
+    typer.Option(
+        "--labels", click_type=_choice("burn", "sheet", "vector", "none"),
+        help="Burned in, on a sheet of their own beside the picture, as GeoJSON beside it, or none.",
+    ),
+]  # fmt: skip
+NoLabels = Annotated[bool, typer.Option("--no-labels", help="Same as --labels none.")]
+Language = Annotated[
+    str,
+    typer.Option("--language", metavar="CODE", help="Language of the names, as in 'en' [the local name]."),
+]
+EdgeLabels = Annotated[
+    str,
+    typer.Option(
+        "--edge-labels", click_type=_choice("cut", "drop"), help="Labels over the picture's own edge."
+    ),
+]
+Title = Annotated[str | None, typer.Option("--title", metavar="TEXT", help="A title on the sheet.")]
+Attribution = Annotated[
+    str | None, typer.Option("--attribution", metavar="TEXT|none", help="Credit line [the data's own].")
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")]
+Workers = Annotated[
+    int | None, typer.Option("--workers", metavar="N", min=1, help="Blocks at a time [cores].")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
+Json = Annotated[bool, typer.Option("--json", help="Say everything as JSON, a line each.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
+Output = Annotated[
+    Path, typer.Option("--output", "-o", metavar="OUT", help="Where to write.", show_default=False)
+]

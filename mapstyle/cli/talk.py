@@ -1,0 +1,87 @@
+"""Talk on stderr, results on stdout; progress with rate and time left."""
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+
+class Talk:
+    """How a command speaks: to a person, to a program, or not at all."""
+
+    def __init__(self, quiet: bool, as_json: bool) -> None:
+        self._quiet = quiet
+        self._json = as_json
+
+    def say(self, text: str, **facts: Any) -> None:
+        """Tell a person a line, or a program an event with its facts."""
+        if self._json:
+            print(json.dumps({"event": "note", "text": text, **facts}, default=str), flush=True)
+        elif not self._quiet:
+            print(text, file=sys.stderr, flush=True)
+
+    def result(self, text: str, **facts: Any) -> None:
+        """Give a result: a path on stdout, or an event."""
+        if self._json:
+            print(json.dumps({"event": "result", "path": text, **facts}, default=str), flush=True)
+        else:
+            print(text, flush=True)
+
+    @contextmanager
+    def progress(self, what: str, total: int, unit: str) -> Iterator["Advance"]:
+        """Show how far a job is, with rate and time left."""
+        advance = Advance(self, what, total, unit, self._json, self._quiet)
+        try:
+            yield advance
+        finally:
+            advance.close()
+
+
+class Advance:
+    """A bar on a terminal, lines every few seconds elsewhere, events for a program."""
+
+    def __init__(self, talk: Talk, what: str, total: int, unit: str, as_json: bool, quiet: bool) -> None:
+        self._talk, self._what, self._total, self._unit = talk, what, total, unit
+        self._json, self._done = as_json, 0
+        self._begun = self._told = time.monotonic()
+        self._bar: Any = None
+        if not quiet and not as_json and sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+            self._bar = Progress(
+                TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"),
+                TimeRemainingColumn(), console=Console(stderr=True), transient=True,
+            )  # fmt: skip
+            self._bar.start()
+            self._task = self._bar.add_task(what, total=total, rate="")
+
+    def step(self, count: int = 1) -> None:
+        """Say that ``count`` more are done."""
+        self._done += count
+        now = time.monotonic()
+        spent = max(now - self._begun, 1e-6)
+        rate = self._done / spent
+        left = (self._total - self._done) / rate
+        if self._bar is not None:
+            self._bar.update(self._task, completed=self._done, rate=f"{rate:.1f} {self._unit}/s")
+        elif self._json:
+            print(
+                json.dumps(
+                    {"event": "progress", "what": self._what, "done": self._done, "total": self._total,
+                     "per_second": round(rate, 3), "seconds_left": round(left, 1)}
+                ),
+                flush=True,
+            )  # fmt: skip
+        elif now - self._told > 5 and self._done < self._total:
+            self._told = now
+            self._talk.say(
+                f"{self._what}: {self._done} of {self._total} {self._unit}, {rate:.1f}/s, {left:.0f} s left"
+            )
+
+    def close(self) -> None:
+        """Take the bar away."""
+        if self._bar is not None:
+            self._bar.stop()

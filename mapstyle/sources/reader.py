@@ -1,0 +1,278 @@
+"""Read the layers of a vector file as they are: shapes, columns and where they came from."""
+
+import re
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mapstyle.errors import SourceError, nearest
+from mapstyle.fingerprint import stable_id
+from mapstyle.layers import LayerKind
+
+OSM_SUFFIXES = (".osm.pbf", ".osm", ".osm.gz", ".osm.bz2", ".pbf")
+GDAL_SUFFIXES = (".gpkg", ".geojson", ".json", ".shp", ".fgb")
+PARQUET_SUFFIXES = (".parquet", ".geoparquet")
+VECTOR_SUFFIXES = (*OSM_SUFFIXES, *GDAL_SUFFIXES, *PARQUET_SUFFIXES)
+ELEVATION_SUFFIXES = (".tif", ".tiff", ".hgt", ".hgt.zip")
+OSM_LAYERS = ("points", "lines", "multipolygons")
+
+WHAT_CAN_BE_READ = (
+    "OpenStreetMap .osm.pbf .osm .osm.gz .osm.bz2; .gpkg .geojson .json .shp .fgb .parquet; "
+    ".zip of those; elevation .tif .hgt .hgt.zip"
+)
+WHERE_TO_GET_ONE = (
+    "For your own town, get a file from the Export tab of openstreetmap.org (save it as .osm), "
+    "from extract.bbbike.org or download.geofabrik.de (.osm.pbf)"
+)
+
+
+@dataclass(frozen=True)
+class SourceName:
+    """A source as a user names it: ``FILE``, ``FILE#LAYER``, ``FILE=KIND`` or ``FILE#LAYER=KIND``."""
+
+    path: Path
+    layer: str | None = None
+    kind: LayerKind | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> "SourceName":
+        """Take a source's name apart; a file that has ``#`` or ``=`` in its own name is found as well."""
+        if Path(text).exists():
+            return cls(Path(text))
+        file, layer, kind = text, None, None
+        if match := re.fullmatch(r"(.+)=([A-Za-z_]+)", text):
+            file, word = match.groups()
+            try:
+                kind = LayerKind(word.lower())
+            except ValueError:
+                raise SourceError(f"{text}: there is no kind '{word}'. {nearest(word, LayerKind)}") from None
+        if not Path(file).exists() and "#" in file:
+            file, _, layer = file.rpartition("#")
+        return cls(Path(file), layer, kind)
+
+    @property
+    def suffix(self) -> str:
+        """The known ending of the file's name, lower case; the longest that fits, or an empty string."""
+        return known_suffix(self.path.name)
+
+
+def known_suffix(name: str) -> str:
+    """Find the ending by which a file is read; an empty string where there is none."""
+    endings = (*VECTOR_SUFFIXES, *ELEVATION_SUFFIXES, ".zip")
+    return max((e for e in endings if name.lower().endswith(e)), key=len, default="")
+
+
+@dataclass(frozen=True)
+class Column:
+    """Text of one column: ``values[codes[i]]`` is that of feature ``i``; code -1 is nothing."""
+
+    codes: NDArray[np.int32]
+    values: tuple[str, ...]
+
+    def lookup(self, table: Mapping[str, int]) -> NDArray[np.int64]:
+        """Give each feature the number of its value (the first of ``a;b``), -1 where the table has none."""
+        numbers = [table.get(v.partition(";")[0].strip(), -1) for v in self.values]
+        return np.array([*numbers, -1], np.int64)[self.codes]
+
+    def numbers(self, parse: Any) -> NDArray[np.float32]:
+        """Give float32[f] of what ``parse`` (text -> float) makes of each value, NaN for nothing."""
+        return np.array([*(parse(v) for v in self.values), np.nan], np.float32)[self.codes]
+
+    def texts(self) -> NDArray[np.object_]:
+        """Give object[f] of str, empty for nothing."""
+        return np.array([*self.values, ""], object)[self.codes]
+
+    def any_of(self, words: Sequence[str]) -> NDArray[np.bool_]:
+        """Tell which features have one of the words."""
+        return self.lookup(dict.fromkeys(words, 1)) == 1
+
+    def none_of(self, words: Sequence[str]) -> NDArray[np.bool_]:
+        """Tell which features have a value, and one that is not among the words."""
+        return (self.codes >= 0) & ~self.any_of(words)
+
+
+@dataclass(frozen=True)
+class RawLayer:
+    """One layer of a file, before anything is known of what it shows.
+
+    Attributes:
+        source: the file, as it is called in messages.
+        name: the layer's name.
+        crs: its coordinate reference system, or None where the file does not say.
+        geometry: object[f] of Shapely geometries in that system; None where there is none.
+        ids: uint64[f], hashes of the source's own ids.
+        table: Arrow table of its columns.
+        is_osm: whether it comes from an OpenStreetMap file.
+        relation: bool[f], whether a feature is an OpenStreetMap relation.
+        broken: how many shapes could not even be decoded.
+    """
+
+    source: str
+    name: str
+    crs: str | None
+    geometry: NDArray[np.object_]
+    ids: NDArray[np.uint64]
+    table: Any
+    is_osm: bool
+    relation: NDArray[np.bool_]
+    broken: int = 0
+    _columns: dict[str, Column | None] = field(default_factory=dict, repr=False)
+
+    def __len__(self) -> int:
+        return len(self.geometry)
+
+    @cached_property
+    def column_names(self) -> Mapping[str, str]:
+        """Lower-case names of the columns, and the names as they are written."""
+        return {n.lower(): n for n in reversed(self.table.column_names)}
+
+    def column(self, name: str) -> Column | None:
+        """Give a column as text, or None where there is none; case does not matter."""
+        if name not in self._columns:
+            written = self.column_names.get(name.lower())
+            self._columns[name] = None if written is None else _encode(self.table[written])
+        return self._columns[name]
+
+
+def _encode(array: Any) -> Column | None:
+    import pyarrow as pa
+
+    try:
+        coded = array.cast(pa.string()).combine_chunks().dictionary_encode()
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        return None  # a list, a blob: nothing a tag could be
+    coded = coded.combine_chunks() if isinstance(coded, pa.ChunkedArray) else coded
+    codes = coded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int32)
+    values = tuple(v.strip() for v in coded.dictionary.to_pylist())
+    empty = np.array([*(v in ("", "nan", "NaN") for v in values), True])
+    return Column(np.where(empty[codes], np.int32(-1), codes), values)
+
+
+def read_layers(path: Path, shown: str, layer: str | None) -> Iterator[RawLayer]:
+    """Read all layers with geometry of one vector file, or the one named.
+
+    Args:
+        path: a file of a known kind, unpacked.
+        shown: what the file is called in messages.
+        layer: name of the only layer wanted.
+    """
+    suffix = known_suffix(path.name)
+    if suffix in PARQUET_SUFFIXES:
+        yield _read_parquet(path, shown)
+        return
+    names = _layer_names(path, shown)
+    if layer is not None and layer not in names:
+        raise SourceError(f"{shown}: there is no layer '{layer}'. {nearest(layer, names)}")
+    for name in [layer] if layer is not None else names:
+        yield _read_layer(path, shown, name, suffix in OSM_SUFFIXES)
+
+
+def _layer_names(path: Path, shown: str) -> list[str]:
+    if known_suffix(path.name) in OSM_SUFFIXES:
+        return list(OSM_LAYERS)
+    import pyogrio
+
+    with _quiet(shown):
+        listed = pyogrio.list_layers(path)
+    return [str(name) for name, geometry in listed if geometry is not None]
+
+
+def _read_layer(path: Path, shown: str, name: str, is_osm: bool) -> RawLayer:
+    import pyogrio
+
+    if is_osm:
+        pyogrio.set_gdal_config_options(
+            {
+                "OSM_CONFIG_FILE": str(Path(__file__).with_name("osmconf.ini")),
+                "OSM_USE_CUSTOM_INDEXING": "NO",  # ids out of order are common outside official extracts
+            }
+        )
+    with _quiet(shown):
+        meta, table = pyogrio.read_arrow(path, layer=name, return_fids=True)
+    geometry_name = meta["geometry_name"] or "wkb_geometry"
+    if geometry_name not in table.column_names:
+        table = table.append_column(geometry_name, [[None] * len(table)])
+    geometry, broken = _decode(table[geometry_name].to_numpy())
+    crs = meta["crs"]
+    if crs is None and known_suffix(path.name) in (".geojson", ".json"):
+        crs = "OGC:CRS84"  # RFC 7946, section 4
+    columns = table.drop_columns([geometry_name])
+    if is_osm:
+        ids, relation = _osm_ids(columns, name)
+    else:
+        fids = columns["fid"].to_pylist() if "fid" in columns.column_names else range(len(table))
+        stem = Path(shown).name.split(".")[0]
+        ids = np.array([stable_id(f"{stem}/{name}/{i}") for i in fids], np.uint64)
+        relation = np.zeros(len(table), np.bool_)
+    return RawLayer(shown, name, crs, geometry, ids, columns, is_osm, relation, broken)
+
+
+def _osm_ids(table: Any, layer: str) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:
+    own = table["osm_id"].to_pylist()
+    if layer != "multipolygons":
+        what = "node" if layer == "points" else "way"
+        return np.array([stable_id(f"{what}/{i}") for i in own], np.uint64), np.zeros(len(own), np.bool_)
+    ways = table["osm_way_id"].to_pylist()
+    pairs = zip(own, ways, strict=True)
+    ids = [stable_id(f"relation/{r}" if r is not None else f"way/{w}") for r, w in pairs]
+    return np.array(ids, np.uint64), np.array([r is not None for r in own], np.bool_)
+
+
+def _read_parquet(path: Path, shown: str) -> RawLayer:
+    import geopandas
+    import pyarrow as pa
+
+    try:
+        frame = geopandas.read_parquet(path)
+    except (pa.ArrowException, ValueError, OSError, KeyError) as error:
+        raise SourceError(f"{shown} cannot be read as GeoParquet: {first_line(error)}") from None
+    geometry = np.asarray(frame.geometry.array, object)
+    columns = frame.drop(columns=[c for c in frame.columns if frame[c].dtype == "geometry"])
+    table = pa.Table.from_pandas(columns, preserve_index=False)
+    stem = path.name.split(".")[0]
+    ids = np.array([stable_id(f"{stem}/{i}") for i in range(len(frame))], np.uint64)
+    crs = None if frame.crs is None else frame.crs.to_wkt()
+    return RawLayer(shown, stem, crs, geometry, ids, table, False, np.zeros(len(frame), np.bool_))
+
+
+def _decode(wkb: NDArray[np.object_]) -> tuple[NDArray[np.object_], int]:
+    """Decode shapes, closing rings that are open; tell how many could not be decoded at all."""
+    import shapely
+
+    geometry = np.asarray(shapely.from_wkb(wkb, on_invalid="ignore"), object).reshape(len(wkb))
+    present = np.array([w is not None for w in wkb], np.bool_)
+    lost = np.flatnonzero(np.equal(geometry, None) & present)
+    geometry[lost] = shapely.from_wkb(wkb[lost], on_invalid="fix")
+    return geometry, int(np.equal(geometry[lost], None).sum())
+
+
+class _quiet:  # noqa: N801 - reads as a word in a with statement
+    """Turn what GDAL says into one line: an error where reading stopped early, silence where it went on."""
+
+    def __init__(self, shown: str) -> None:
+        self.shown = shown
+        self.caught = warnings.catch_warnings(record=True)
+
+    def __enter__(self) -> None:
+        self.said = self.caught.__enter__()
+        warnings.simplefilter("always")
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        self.caught.__exit__(None, None, None)
+        if error is not None and isinstance(error, (RuntimeError, ValueError, OSError)):
+            raise SourceError(f"{self.shown} cannot be read: {first_line(error)}") from None
+        for warning in self.said or ():
+            if re.search(r"pars|truncat|corrupt|malformed|unexpected end|decompress", str(warning.message), re.I):
+                raise SourceError(f"{self.shown} is damaged or cut short: {first_line(warning.message)}")
+
+
+def first_line(error: object) -> str:
+    """Give the first line of a message, shortened."""
+    text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return text if len(text) <= 200 else text[:197] + "..."
