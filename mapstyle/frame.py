@@ -108,9 +108,7 @@ class Grid:
         """Tell how many logical pixels one metre on the ground takes at a latitude, in degrees."""
         latitude = np.asarray(latitude, dtype=np.float64)
         if self.is_web_mercator:
-            return 1.0 / (
-                self.resolution * np.cos(np.radians(np.clip(latitude, -MAX_LATITUDE, MAX_LATITUDE)))
-            )
+            return 1.0 / (self.resolution * np.cos(np.radians(np.clip(latitude, -MAX_LATITUDE, MAX_LATITUDE))))
         return np.full_like(latitude, 1.0 / self.resolution)
 
 

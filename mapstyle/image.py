@@ -60,9 +60,7 @@ PLANES: Mapping[str, PlaneSpec] = {
     "water_area": _u8("water", "sea, lakes, wide rivers, pools, as areas"),
     "water_line": _u8("water", "rivers, streams, canals, ditches, as lines; tunnels left out"),
     "ocean": _u8("water", "the sea only"),
-    "shore": PlaneSpec(
-        np.float32, "shore", "signed distance to the shore of water areas, logical px, + in water, ±64"
-    ),
+    "shore": PlaneSpec(np.float32, "shore", "signed distance to the shore of water areas, logical px, + in water, ±64"),
     # roads: drawn in their true order, tunnels apart
     "road": _u8("road", "fills of all roads"),
     "casing": _u8("road", "outlines of roads after the order of bridges has been settled"),
@@ -87,9 +85,7 @@ PLANES: Mapping[str, PlaneSpec] = {
     "road_u": PlaneSpec(
         np.float32, "road_uv", "offset across the nearest road's axis, logical px, + on its right; 99 is far"
     ),
-    "road_v": PlaneSpec(
-        np.float32, "road_uv", "length along the whole merged road at that point, logical px"
-    ),
+    "road_v": PlaneSpec(np.float32, "road_uv", "length along the whole merged road at that point, logical px"),
     # rails
     "rail": _u8("rail", "the ballast bed of railways"),
     "tram": _u8("rail", "tram tracks"),

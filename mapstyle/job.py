@@ -77,9 +77,7 @@ class Extent:
         lon, lat = to_degrees.transform(ring[:, 0], ring[:, 1])
         out = np.column_stack([lon, lat])
         if not np.isfinite(out).all():
-            raise ExtentError(
-                f"{self.why} lies outside what {self.crs} can show; give it in degrees without --crs"
-            )
+            raise ExtentError(f"{self.why} lies outside what {self.crs} can show; give it in degrees without --crs")
         return out
 
 
@@ -147,15 +145,11 @@ def plan_frame(where: Where, how: HowLarge, data: Data) -> Frame:
         ExtentError: the place is out of range, unknown, or where the data is not.
         JobError: options that exclude each other, or cannot be read.
     """
-    _only_one(
-        {"--extent": where.extent, "--place": where.place, "--around": where.around, "--tile": where.tile}
-    )
+    _only_one({"--extent": where.extent, "--place": where.place, "--around": where.around, "--tile": where.tile})
     _only_one({"--zoom": how.zoom, "--resolution": how.resolution, "--scale": how.scale, "--size": how.size})
     if where.tile is not None:
         if how.zoom is not None or how.resolution or how.scale or how.size or how.crs:
-            raise JobError(
-                "--tile says both place and size; leave out --zoom, --resolution, --scale, --size and --crs"
-            )
+            raise JobError("--tile says both place and size; leave out --zoom, --resolution, --scale, --size and --crs")
         frame = Frame.tile(*parse_tile(where.tile), pixel_ratio=how.pixel_ratio)
         _check_hits(Extent(frame.lonlat_bounds(), why=f"tile {where.tile}"), data)
         return frame
@@ -180,8 +174,7 @@ def find_extent(where: Where, how: HowLarge, data: Data) -> Extent:
         if rivals:
             listed = "; ".join(_describe(h) for h in (first, *rivals)[:6])
             raise ExtentError(
-                f"several places are called '{where.place}': {listed}. "
-                f"Pick one with --around LON,LAT --radius KM"
+                f"several places are called '{where.place}': {listed}. Pick one with --around LON,LAT --radius KM"
             )
         return Extent(first.bounds, why=f"'{first.name}'")
     return Extent(data.dense, why="the data")
@@ -202,9 +195,7 @@ def frame_for(extent: Extent, how: HowLarge, data: Data) -> Frame:
         crs = how.crs or utm_zone(lon, lat)
         if not pyproj.CRS(crs).is_projected:
             raise JobError(f"{crs} counts in degrees, not metres; pass a projected --crs or leave it out")
-        return Frame.covering(
-            Grid.metric(crs, metres, lat, ratio), *extent.on(Grid.metric(crs, metres, lat, ratio))
-        )
+        return Frame.covering(Grid.metric(crs, metres, lat, ratio), *extent.on(Grid.metric(crs, metres, lat, ratio)))
     if how.zoom is not None:
         if not 0 <= how.zoom <= MAX_LEVEL:
             raise JobError(f"--zoom {how.zoom}: levels go from 0 to {MAX_LEVEL}")
@@ -294,9 +285,7 @@ def utm_zone(lon: float, lat: float) -> str:
 
 def _around(lon: float, lat: float, radius: float) -> Extent:
     if not (-180 <= lon <= 180 and -MAX_LATITUDE <= lat <= MAX_LATITUDE):
-        raise ExtentError(
-            f"--around {lon:g},{lat:g}: longitude comes first, within ±180, then latitude within ±85"
-        )
+        raise ExtentError(f"--around {lon:g},{lat:g}: longitude comes first, within ±180, then latitude within ±85")
     if not (math.isfinite(radius) and 0 < radius <= 5000):
         raise ExtentError(f"--radius {radius:g}: kilometres between 0 and 5000")
     # One degree of a meridian is 111.32 km on the sphere of Web Mercator.
@@ -314,8 +303,7 @@ def _check_hits(extent: Extent, data: Data) -> None:
     overlaps = any(west + turn < e and east + turn > w for turn in (-360.0, 0.0, 360.0))
     if not (overlaps and south < n and north > s):
         raise ExtentError(
-            f"{extent.why} misses the data, which lies within "
-            f"{w:.4f},{s:.4f},{e:.4f},{n:.4f} (W,S,E,N in degrees)"
+            f"{extent.why} misses the data, which lies within {w:.4f},{s:.4f},{e:.4f},{n:.4f} (W,S,E,N in degrees)"
         )
 
 
@@ -325,9 +313,7 @@ def _numbers(text: str, count: int, form: str) -> list[float]:
     except ValueError:
         numbers = []
     if len(numbers) != count or not all(math.isfinite(v) for v in numbers):
-        raise ExtentError(
-            f"'{text}' is not {form.split(' ')[1]}; write {form} as numbers with commas between"
-        )
+        raise ExtentError(f"'{text}' is not {form.split(' ')[1]}; write {form} as numbers with commas between")
     return numbers
 
 

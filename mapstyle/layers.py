@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
+from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
@@ -178,7 +179,7 @@ class VectorLayer:
         """Give the rings of one feature: views, float64[m, 2], logical pixels."""
         first, last = self.features[feature], self.features[feature + 1]
         starts = self.rings[first : last + 1]
-        return [self.coords[a:b] for a, b in zip(starts[:-1], starts[1:], strict=True)]
+        return [self.coords[a:b] for a, b in pairwise(starts)]
 
     def pick(self, chosen: NDArray[np.int64]) -> "VectorLayer":
         """Give the layer of the chosen features, in the order given."""

@@ -70,9 +70,7 @@ class Levels(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    appears: Mapping[LayerKind, float] = Field(
-        default_factory=dict, description="kind -> level it appears from"
-    )
+    appears: Mapping[LayerKind, float] = Field(default_factory=dict, description="kind -> level it appears from")
     width: Mapping[LayerKind, float] = Field(
         default_factory=dict, description="kind -> factor on the width of its lines"
     )

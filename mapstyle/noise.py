@@ -55,9 +55,7 @@ def nodes(columns: NDArray[np.int64], rows: NDArray[np.int64], seed: int) -> Fie
     return (total.astype(f32) - f32(510)) * f32(1 / 147.8)
 
 
-def fbm(
-    frame: Frame, cell: int, octaves: int = 1, gain: float = 0.55, seed: int = 0, aspect: float = 1.0
-) -> Field:
+def fbm(frame: Frame, cell: int, octaves: int = 1, gain: float = 0.55, seed: int = 0, aspect: float = 1.0) -> Field:
     """Sum octaves of lattice noise over a frame; about zero mean and unit variance.
 
     Nodes of one octave are added, the sum is enlarged twofold by cubic interpolation, and so on until a
@@ -75,39 +73,56 @@ def fbm(
         float32[height, width].
     """
     s = frame.grid.pixel_ratio
-    ax, ay = int(cell * s), max(1, int(cell * aspect * s))
     turn = frame.grid.turn * s
-    x0, y0, w, h = frame.column, frame.row, frame.width, frame.height
-    total, amplitude, square = None, 1.0, 0.0
-    left = top = 0
-    octave = 0
-    while True:
-        a0, a1 = x0 // ax - _RING, -(-(x0 + w) // ax) + _RING
-        b0, b1 = y0 // ay - _RING, -(-(y0 + h) // ay) + _RING
-        if total is not None:
-            oy, ox = b0 - top, a0 - left
-            total = total[oy : oy + b1 - b0, ox : ox + a1 - a0]
-        if octave < octaves:
-            columns = np.arange(a0, a1)
+    steps = _pyramid(frame, max(1, int(cell * s)), max(1, int(cell * aspect * s)), octaves)
+    total = np.zeros((0, 0), f32)
+    amplitude, square = 1.0, 0.0
+    for i, (ax, ay, columns, rows) in enumerate(steps):
+        if i:
+            before = steps[i - 1]
+            kx, ky = before[0] // ax, before[1] // ay
+            total = cv2.resize(total, None, fx=kx, fy=ky, interpolation=cv2.INTER_CUBIC)
+            left, top = columns[0] - before[2][0] * kx, rows[0] - before[3][0] * ky
+            total = np.ascontiguousarray(total[top : top + rows[1] - rows[0], left : left + columns[1] - columns[0]])
+        if i < octaves:
+            x = np.arange(*columns)
             if turn and turn % ax == 0:
-                columns = columns % (turn // ax)
-            fresh = nodes(columns, np.arange(b0, b1), seed * 31 + octave)
-            fresh *= f32(amplitude)
-            total = fresh if total is None else total + fresh
+                x = x % (turn // ax)
+            fresh = nodes(x, np.arange(*rows), seed * 31 + i)
+            total = fresh if i == 0 else total + fresh * f32(amplitude)
             square += amplitude * amplitude
             amplitude *= gain
-            octave += 1
-        assert total is not None
-        if ax == 1 and ay == 1:
-            break
-        kx, ky = (2 if ax > 1 else 1), (2 if ay > 1 else 1)
-        if octave >= octaves and min(ax, ay) == 4 and ax == ay:
-            kx = ky = 4  # the last two steps at once: the ring is cheap by now
-        total = cv2.resize(total, None, fx=kx, fy=ky, interpolation=cv2.INTER_CUBIC)
-        ax, ay = ax // kx, ay // ky
-        left, top = a0 * kx, b0 * ky
-    inner = total[_RING : _RING + h, _RING : _RING + w]
-    return np.ascontiguousarray(inner * f32(1 / math.sqrt(square * _LATTICE_VARIANCE)))
+    _, _, columns, rows = steps[-1]
+    top, left = frame.row - rows[0], frame.column - columns[0]
+    inner = total[top : top + frame.height, left : left + frame.width]
+    return np.multiply(inner, f32(1 / math.sqrt(square * _LATTICE_VARIANCE)), order="C")
+
+
+_Span = tuple[int, int]
+
+
+def _pyramid(frame: Frame, ax: int, ay: int, octaves: int) -> list[tuple[int, int, _Span, _Span]]:
+    """Give (cell width, cell height, columns, rows) of every step from the coarsest nodes to pixels.
+
+    Widths are multiples of 16 nodes: OpenCV rounds the last few columns of a row, which fall outside its
+    vector loop, another way than the rest (a crop then differs in the last bit).
+    """
+    sizes = [(ax, ay)]
+    while ax > 1 or ay > 1:
+        # The last two doublings at once: it costs less, and the ring of spare nodes is cheap by then.
+        k = 4 if len(sizes) >= octaves and ax == ay == 4 else 2
+        ax, ay = max(1, ax // k), max(1, ay // k)
+        sizes.append((ax, ay))
+    columns, rows = (frame.column, frame.end_column), (frame.row, frame.end_row)
+    steps = []
+    for i in range(len(sizes) - 1, -1, -1):
+        columns = (columns[0], columns[0] + -(-(columns[1] - columns[0]) // 16) * 16)
+        steps.append((*sizes[i], columns, rows))
+        if i:
+            kx, ky = sizes[i - 1][0] // sizes[i][0], sizes[i - 1][1] // sizes[i][1]
+            columns = (columns[0] // kx - _RING, -(-columns[1] // kx) + _RING)
+            rows = (rows[0] // ky - _RING, -(-rows[1] // ky) + _RING)
+    return steps[::-1]
 
 
 def periodic(period: int, cells: Sequence[tuple[int, int]], weights: Sequence[float], seed: int) -> Field:

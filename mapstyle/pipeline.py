@@ -71,9 +71,7 @@ class Painted:
 def choose_engine(style: Style, choice: EngineChoice) -> tuple[EngineSpec, str]:
     """Settle who paints, and say why."""
     if choice is EngineChoice.SDXL:
-        raise EngineError(
-            "the sdxl engine is not in this version; leave out --engine, and the painter paints"
-        )
+        raise EngineError("the sdxl engine is not in this version; leave out --engine, and the painter paints")
     why = "as asked" if choice is EngineChoice.PAINTER else "it needs no GPU and no download"
     return PainterSpec(style.painter), f"painter ({why})"
 
@@ -198,6 +196,4 @@ class Pipeline:
 
     def identity(self, sources: str, options: Sequence[str] = ()) -> str:
         """Digest everything that decides the pixels of this run."""
-        return fingerprint(
-            sources, self.style.digest, self.spec.identity(), self.seed, list(options), self.layers.grid
-        )
+        return fingerprint(sources, self.style.digest, self.spec.identity(), self.seed, list(options), self.layers.grid)

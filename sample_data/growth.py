@@ -1,6 +1,7 @@
 """How a town grows: streets in districts, houses along streets, fields and woods on open land."""
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -15,7 +16,9 @@ METRES_PER_DEGREE = 111_320.0
 Found = Iterable[tuple[Polygon, dict[str, object]]]
 
 
-def to_lonlat(x: NDArray[np.float64] | float, y: NDArray[np.float64] | float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def to_lonlat(
+    x: NDArray[np.float64] | float, y: NDArray[np.float64] | float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Bring metres east and north of the middle to degrees."""
     lon = LONGITUDE + np.asarray(x) / (METRES_PER_DEGREE * np.cos(np.radians(LATITUDE)))
     return lon, LATITUDE + np.asarray(y) / METRES_PER_DEGREE
@@ -40,7 +43,7 @@ def ribbon(line: LineString, half_width: Callable[[float], float]) -> Polygon:
     cuts = np.linspace(0, 1, 60)
     parts = [
         substring(line, a, b, normalized=True).buffer(half_width(float((a + b) / 2)))
-        for a, b in zip(cuts[:-1], cuts[1:], strict=True)
+        for a, b in pairwise(cuts)
     ]
     return unary_union(parts).buffer(6).buffer(-6).simplify(0.8)
 
@@ -66,7 +69,7 @@ def district_streets(
     for y in rows:
         x = np.arange(west - 60, east + 60, 14.0)
         ways.append(LineString(np.column_stack(bend(x, np.full_like(x, y)))))
-    for i, (low, high) in enumerate(zip(rows[:-1], rows[1:], strict=True)):
+    for i, (low, high) in enumerate(pairwise(rows)):
         start = west + (i % 2) * along * 0.5 + random.uniform(-0.2, 0.2) * along
         for x0 in np.arange(start, east + along, along):
             if random.random() < 0.16:
@@ -145,7 +148,12 @@ def houses_along(
     kind: str,
 ) -> Found:
     """Put single houses along both sides of streets, each in its garden."""
-    size = {"villa": (13, 17, 11, 14), "house": (9, 12, 8, 11), "village": (9, 14, 8, 10), "works": (28, 46, 18, 26)}[kind]
+    size = {
+        "villa": (13, 17, 11, 14),
+        "house": (9, 12, 8, 11),
+        "village": (9, 14, 8, 10),
+        "works": (28, 46, 18, 26),
+    }[kind]
     for way in ways:
         for side in (1, -1):
             for t in np.arange(spacing * 0.5, way.length - spacing * 0.3, spacing):
@@ -161,7 +169,10 @@ def houses_along(
                     shape = shape.union(wing) if wing is not None and wing.intersects(shape) else shape
                 if shape.geom_type == "Polygon" and fits(shape, blocked, road_space, taken):
                     floors = 1 if kind == "works" else int(random.integers(1, 3 if kind != "villa" else 4))
-                    more: dict[str, object] = {"levels": floors, "detail": "warehouse" if kind == "works" else "house"}
+                    more: dict[str, object] = {
+                        "levels": floors,
+                        "detail": "warehouse" if kind == "works" else "house",
+                    }
                     if kind == "works":
                         more["height"] = round(float(random.uniform(8, 13)), 1)
                     yield shape, more
@@ -210,10 +221,18 @@ def patches(area: Polygon, wanted: Callable[..., NDArray[np.bool_]], cell: float
     mask = np.pad(wanted(gx, gy).astype(np.uint8), 1)
     found, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     shapes = [Polygon((ring[:, 0, :] - 1) * cell + [west, south]) for ring in found if len(ring) > 8]
-    return unary_union([g.buffer(0) for g in shapes]).buffer(-rounding).buffer(2 * rounding).buffer(-rounding).simplify(2.0)
+    return (
+        unary_union([g.buffer(0) for g in shapes])
+        .buffer(-rounding)
+        .buffer(2 * rounding)
+        .buffer(-rounding)
+        .simplify(2.0)
+    )
 
 
-def trees_in(random: np.random.Generator, areas: Sequence[Polygon], gap: float, free_of: Polygon) -> list[tuple[float, float]]:
+def trees_in(
+    random: np.random.Generator, areas: Sequence[Polygon], gap: float, free_of: Polygon
+) -> list[tuple[float, float]]:
     """Plant single trees over areas, about ``gap`` metres apart."""
     out = []
     for area in areas:

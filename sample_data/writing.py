@@ -38,7 +38,13 @@ def write_features(path: Path, features: list[Feature], area: Polygon) -> None:
                 continue
             row: dict[str, object] = {"id": number, "kind": feature.kind, "name": feature.name or None}
             row |= {c: feature.more.get(c) for c in (*COLUMNS, *languages)}
-            joined = shapely.multipolygons(parts) if layer == "areas" else shapely.multilinestrings(parts) if layer == "lines" else parts[0]
+            joined = (
+                shapely.multipolygons(parts)
+                if layer == "areas"
+                else shapely.multilinestrings(parts)
+                if layer == "lines"
+                else parts[0]
+            )
             row["geometry"] = shapely.transform(joined, _degrees)
             rows[layer].append(row)
     # The library stamps the time of writing into the file; this variable fixes it.

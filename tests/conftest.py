@@ -5,9 +5,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-settings.register_profile(
-    "mapstyle", derandomize=True, deadline=None, suppress_health_check=list(HealthCheck)
-)
+settings.register_profile("mapstyle", derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
 settings.load_profile("mapstyle")
 
 ROOT = Path(__file__).resolve().parent.parent

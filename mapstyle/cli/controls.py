@@ -53,9 +53,7 @@ def controls(
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(
-            f"{output}: cannot be made: {error.strerror}; choose another place with -o"
-        ) from None
+        raise OutputError(f"{output}: cannot be made: {error.strerror}; choose another place with -o") from None
     files = {name: output / f"{name}.png" for name in (*CONTROLS, "base")}
     for file in files.values():
         check_output(file, frame, overwrite)

@@ -14,9 +14,9 @@ DETAIL_LEVEL = 17
 
 
 def demo(
-    output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="DIR", help="Folder to write into.")
-    ] = Path("mapstyle-demo"),
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder to write into.")] = Path(
+        "mapstyle-demo"
+    ),
     workers: o.Workers = None,
     quiet: o.Quiet = False,
     as_json: o.Json = False,
@@ -38,9 +38,7 @@ def demo(
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(
-            f"{output}: cannot be made: {error.strerror}; choose another place with -o"
-        ) from None
+        raise OutputError(f"{output}: cannot be made: {error.strerror}; choose another place with -o") from None
     data = open_data([str(folder / name) for name in views["sources"]], talk)
     shown = []
     for view in views["views"]:
@@ -50,9 +48,7 @@ def demo(
         for name in sorted(find_styles()):
             look = load_style(name)
             file = output / f"{name}-{view['name']}.png"
-            request = Request(
-                look, title=view["title"] if view["titled"] else None, overwrite=True, workers=workers
-            )
+            request = Request(look, title=view["title"] if view["titled"] else None, overwrite=True, workers=workers)
             describe(opened, request, file, talk)
             paint(opened, request, file, talk)
             shown.append((look, view, file.name, frame))
@@ -90,7 +86,8 @@ _PAGE = """<!doctype html>
 body{margin:0;background:#f4f0e8;color:#2b2620;font:16px/1.5 Georgia,serif}
 header{padding:2.5rem 4vw 1rem}h1{margin:0;font-weight:normal;font-size:2.4rem}
 nav a{margin-right:1.2rem;color:#7a3b1f}section{padding:1.5rem 4vw}h2{margin:0;font-weight:normal;font-size:1.6rem}
-.what{margin:.2rem 0 1rem;color:#6b6154}.row{display:grid;grid-template-columns:repeat(auto-fit,minmax(340px,1fr));gap:1.5rem}
+.what{margin:.2rem 0 1rem;color:#6b6154}
+.row{display:grid;grid-template-columns:repeat(auto-fit,minmax(340px,1fr));gap:1.5rem}
 figure{margin:0}figure p{margin:.3rem 0;color:#8a8072;font-size:.9rem}
 img{width:100%;height:auto;border-radius:3px;box-shadow:0 2px 14px #0003;background:#fff}
 </style></head><body><header><h1>{town}</h1><p>One invented town, painted in every style. Click a

@@ -15,9 +15,7 @@ def doctor(as_json: o.Json = False) -> None:
             typer.echo(json.dumps({"part": part, "ok": good, "found": told, "cure": cure}))
         return
     for part, good, told, cure in findings:
-        typer.echo(
-            f"{'ok  ' if good else 'none'} {part:22} {told}" + (f"\n{'':27} -> {cure}" if cure else "")
-        )
+        typer.echo(f"{'ok  ' if good else 'none'} {part:22} {told}" + (f"\n{'':27} -> {cure}" if cure else ""))
 
 
 def examine() -> "list[tuple[str, bool, str, str]]":
@@ -60,9 +58,7 @@ def _formats() -> "list[tuple[str, bool, str, str]]":
         ("ESRI Shapefile", "Shapefile"),
         ("FlatGeobuf", "FlatGeobuf"),
     ):
-        out.append(
-            (driver, driver in vector, told, "" if driver in vector else "pip install --upgrade pyogrio")
-        )
+        out.append((driver, driver in vector, told, "" if driver in vector else "pip install --upgrade pyogrio"))
     parquet = importlib.util.find_spec("pyarrow") is not None
     out.append(("GeoParquet", parquet, ".parquet", "" if parquet else "pip install pyarrow"))
     with rasterio.Env() as env:
@@ -142,7 +138,5 @@ def _accelerators() -> "list[tuple[str, bool, str, str]]":
         )
     )
     ray = importlib.util.find_spec("ray") is not None
-    out.append(
-        ("Ray", ray, "installed" if ray else "not installed", "" if ray else "pip install 'mapstyle[ray]'")
-    )
+    out.append(("Ray", ray, "installed" if ray else "not installed", "" if ray else "pip install 'mapstyle[ray]'"))
     return out

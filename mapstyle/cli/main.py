@@ -31,9 +31,7 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _main(
-    version: bool = typer.Option(
-        False, "--version", callback=_version, is_eager=True, help="Say the version."
-    ),
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Say the version."),
 ) -> None:
     """Turn your own GIS data into art maps that still tell the truth."""
 
@@ -56,7 +54,5 @@ def run() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except MemoryError:
-        print(
-            "mapstyle: out of memory; ask for a smaller picture or write .tif, which streams", file=sys.stderr
-        )
+        print("mapstyle: out of memory; ask for a smaller picture or write .tif, which streams", file=sys.stderr)
         sys.exit(1)

@@ -7,15 +7,35 @@
 ``Overwrite``, ``Workers``, ``Quiet``, ``Json``, ``DryRun``: how the run goes.
 """
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-import click
 import typer
 
 
-def _choice(*words: str) -> click.Choice:
-    return click.Choice(words, case_sensitive=False)
+class EngineName(StrEnum):
+    """Who paints."""
+
+    AUTO = "auto"
+    PAINTER = "painter"
+    SDXL = "sdxl"
+
+
+class LabelWay(StrEnum):
+    """What becomes of the labels."""
+
+    BURN = "burn"
+    SHEET = "sheet"
+    VECTOR = "vector"
+    NONE = "none"
+
+
+class EdgeWay(StrEnum):
+    """What becomes of labels over the picture's own edge."""
+
+    CUT = "cut"
+    DROP = "drop"
 
 
 Sources = Annotated[
@@ -34,9 +54,7 @@ Place = Annotated[
     str | None, typer.Option("--place", metavar="NAME", help="A place, area or street named in the data.")
 ]
 Around = Annotated[str | None, typer.Option("--around", metavar="LON,LAT", help="Centre; see --radius.")]
-Radius = Annotated[
-    float | None, typer.Option("--radius", metavar="KM", help="Half the width, with --around [1].")
-]
+Radius = Annotated[float | None, typer.Option("--radius", metavar="KM", help="Half the width, with --around [1].")]
 Tile = Annotated[str | None, typer.Option("--tile", metavar="Z/X/Y", help="Exactly that tile of 256 px.")]
 Zoom = Annotated[int | None, typer.Option("--zoom", metavar="Z", help="Web Mercator level, 0-22.")]
 Resolution = Annotated[float | None, typer.Option("--resolution", metavar="M", help="Metres to a pixel.")]
@@ -53,38 +71,27 @@ Changes = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="Change one setting of the style; may be repeated."),
 ]
 Seed = Annotated[int | None, typer.Option("--seed", metavar="N", min=0, help="Another hand, same style.")]
-Engine = Annotated[
-    str, typer.Option("--engine", click_type=_choice("auto", "painter", "sdxl"), help="Who paints.")
-]
+Engine = Annotated[EngineName, typer.Option("--engine", help="Who paints.")]
 Words = Annotated[
-    str,
+    LabelWay,
     typer.Option(
-        "--labels", click_type=_choice("burn", "sheet", "vector", "none"),
+        "--labels",
         help="Burned in, on a sheet of their own beside the picture, as GeoJSON beside it, or none.",
     ),
-]  # fmt: skip
+]
 NoLabels = Annotated[bool, typer.Option("--no-labels", help="Same as --labels none.")]
 Language = Annotated[
     str,
     typer.Option("--language", metavar="CODE", help="Language of the names, as in 'en' [the local name]."),
 ]
-EdgeLabels = Annotated[
-    str,
-    typer.Option(
-        "--edge-labels", click_type=_choice("cut", "drop"), help="Labels over the picture's own edge."
-    ),
-]
+EdgeLabels = Annotated[EdgeWay, typer.Option("--edge-labels", help="Labels over the picture's own edge.")]
 Title = Annotated[str | None, typer.Option("--title", metavar="TEXT", help="A title on the sheet.")]
 Attribution = Annotated[
     str | None, typer.Option("--attribution", metavar="TEXT|none", help="Credit line [the data's own].")
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")]
-Workers = Annotated[
-    int | None, typer.Option("--workers", metavar="N", min=1, help="Blocks at a time [cores].")
-]
+Workers = Annotated[int | None, typer.Option("--workers", metavar="N", min=1, help="Blocks at a time [cores].")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
 Json = Annotated[bool, typer.Option("--json", help="Say everything as JSON, a line each.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
-Output = Annotated[
-    Path, typer.Option("--output", "-o", metavar="OUT", help="Where to write.", show_default=False)
-]
+Output = Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="Where to write.", show_default=False)]

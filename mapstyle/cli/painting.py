@@ -69,9 +69,7 @@ def describe(opened: Opened, request: Request, output: Path, talk: Talk) -> None
     _, who = choose_engine(request.look, EngineChoice(request.engine))
     west, south, east, north = frame.lonlat_bounds()
     grid = frame.grid
-    level = f"level {grid.level:g}" + (
-        "" if grid.is_web_mercator else f", {grid.crs} at {grid.resolution:g} m"
-    )
+    level = f"level {grid.level:g}" + ("" if grid.is_web_mercator else f", {grid.crs} at {grid.resolution:g} m")
     seconds = frame.width * frame.height / 1e6 * _rate(request.look.name) / request.cores
     talk.say(
         f"{output}: {frame.width} x {frame.height} px, {level}, "

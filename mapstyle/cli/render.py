@@ -21,11 +21,11 @@ def render(
     style: o.StyleName = "watercolour",
     changes: o.Changes = None,
     seed: o.Seed = None,
-    engine: o.Engine = "auto",
-    labels: o.Words = "burn",
+    engine: o.Engine = o.EngineName.AUTO,
+    labels: o.Words = o.LabelWay.BURN,
     no_labels: o.NoLabels = False,
     language: o.Language = "",
-    edge_labels: o.EdgeLabels = "cut",
+    edge_labels: o.EdgeLabels = o.EdgeWay.CUT,
     title: o.Title = None,
     attribution: o.Attribution = None,
     overwrite: o.Overwrite = False,
@@ -53,9 +53,18 @@ def render(
     )
     check_output(output, opened.frame, overwrite)
     request = Request(
-        look, seed, engine, "none" if no_labels else labels, language, edge_labels, title, attribution,
-        overwrite, workers, tuple(changes or ()),
-    )  # fmt: skip
+        look=look,
+        seed=seed,
+        engine=engine.value,
+        words="none" if no_labels else labels.value,
+        language=language,
+        edge_labels=edge_labels.value,
+        title=title,
+        attribution=attribution,
+        overwrite=overwrite,
+        workers=workers,
+        changes=tuple(changes or ()),
+    )
     describe(opened, request, output, talk)
     if not dry_run:
         paint(opened, request, output, talk)

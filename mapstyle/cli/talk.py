@@ -77,9 +77,7 @@ class Advance:
             )  # fmt: skip
         elif now - self._told > 5 and self._done < self._total:
             self._told = now
-            self._talk.say(
-                f"{self._what}: {self._done} of {self._total} {self._unit}, {rate:.1f}/s, {left:.0f} s left"
-            )
+            self._talk.say(f"{self._what}: {self._done} of {self._total} {self._unit}, {rate:.1f}/s, {left:.0f} s left")
 
     def close(self) -> None:
         """Take the bar away."""

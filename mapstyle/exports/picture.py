@@ -144,9 +144,7 @@ class GeoTiffSink:
         from rasterio.windows import Window
 
         rows, columns = frame.slices(self._sheet.frame)
-        self._dataset.write(
-            np.moveaxis(rgb, 2, 0), window=Window(columns.start, rows.start, frame.width, frame.height)
-        )
+        self._dataset.write(np.moveaxis(rgb, 2, 0), window=Window(columns.start, rows.start, frame.width, frame.height))
 
     def finish(self, folder: Path, name: str) -> None:
         """Copy the blocks into a COG."""
@@ -188,9 +186,7 @@ def check_output(path: Path, frame: Frame | None, overwrite: bool) -> None:
     """
     kind = SINKS.get(path.suffix.lower())
     if kind is None:
-        raise OutputError(
-            f"{path}: no known kind of picture. {nearest(path.suffix.lower() or path.name, SINKS)}"
-        )
+        raise OutputError(f"{path}: no known kind of picture. {nearest(path.suffix.lower() or path.name, SINKS)}")
     if path.is_dir():
         raise OutputError(f"{path}: is a folder; give the name of a file in it")
     if path.exists() and not overwrite:
@@ -236,9 +232,7 @@ def hidden_folder(parent: Path) -> Iterator[Path]:
     try:
         work = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
     except OSError as error:
-        raise OutputError(
-            f"{parent}: cannot be written: {error.strerror}; choose another place with -o"
-        ) from None
+        raise OutputError(f"{parent}: cannot be written: {error.strerror}; choose another place with -o") from None
     try:
         yield work
     finally:

@@ -72,8 +72,8 @@ def _to_degrees(shapes: Shapes, crs: str | None, shown: str) -> Shapes:
 
     if crs is None:
         raise SourceError(
-            f"{shown} does not say which coordinate reference system it is in; add its .prj file, or write it "
-            "anew with one, such as: ogr2ogr -a_srs EPSG:25832 new.gpkg " + shown
+            f"{shown} does not say which coordinate reference system it is in; add its .prj file, or write "
+            "it anew with one, such as: ogr2ogr -a_srs EPSG:25832 new.gpkg " + shown
         )
     if crs in ("EPSG:4326", "OGC:CRS84"):
         return shapes

@@ -178,7 +178,7 @@ def _layer_names(path: Path, shown: str) -> list[str]:
         return list(OSM_LAYERS)
     import pyogrio
 
-    with _quiet(shown):
+    with _Quiet(shown):
         listed = pyogrio.list_layers(path)
     return [str(name) for name, geometry in listed if geometry is not None]
 
@@ -193,7 +193,7 @@ def _read_layer(path: Path, shown: str, name: str, is_osm: bool) -> RawLayer:
                 "OSM_USE_CUSTOM_INDEXING": "NO",  # ids out of order are common outside official extracts
             }
         )
-    with _quiet(shown):
+    with _Quiet(shown):
         meta, table = pyogrio.read_arrow(path, layer=name, return_fids=True)
     geometry_name = meta["geometry_name"] or "wkb_geometry"
     if geometry_name not in table.column_names:
@@ -252,7 +252,7 @@ def _decode(wkb: NDArray[np.object_]) -> tuple[NDArray[np.object_], int]:
     return geometry, int(np.equal(geometry[lost], None).sum())
 
 
-class _quiet:  # noqa: N801 - reads as a word in a with statement
+class _Quiet:
     """Turn what GDAL says into one line: an error where reading stopped early, silence where it went on."""
 
     def __init__(self, shown: str) -> None:

@@ -22,7 +22,8 @@ SHAPES: Mapping[LayerKind, tuple[Shape, ...]] = {
     K.RIVER: (L,), K.STREAM: (L,), K.CANAL: (L,), K.DITCH: (L,),
     K.MOTORWAY: (L,), K.TRUNK: (L,), K.PRIMARY: (L,), K.SECONDARY: (L,), K.TERTIARY: (L,), K.STREET: (L,),
     K.SERVICE: (L,), K.TRACK: (L,), K.PATH: (L,), K.STEPS: (L,), K.RAIL: (L,), K.TRAM: (L,),
-    K.RUNWAY: (L, A), K.TAXIWAY: (L, A), K.PIER: (L, A), K.BREAKWATER: (L, A), K.DAM: (L, A), K.BRIDGE: (A, L),
+    K.RUNWAY: (L, A), K.TAXIWAY: (L, A), K.PIER: (L, A), K.BREAKWATER: (L, A), K.DAM: (L, A),
+    K.BRIDGE: (A, L),
     K.WALL: (L,), K.CITY_WALL: (L,), K.BORDER: (L,), K.COAST: (L,), K.TREE_ROW: (L,),
     K.TREE: (P,), K.PLACE: (P,), K.POI: (P,), K.PEAK: (P,),
 }  # fmt: skip

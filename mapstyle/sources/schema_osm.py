@@ -50,8 +50,10 @@ TELLING_KEYS = (
 
 GEOFABRIK: Mapping[str, tuple[str, ...]] = {
     "buildings": (), "landuse": ("landuse", "leisure", "natural"), "natural": ("natural",),
-    "places": ("place",), "pofw": (), "pois": ("amenity", "tourism", "shop", "leisure", "historic", "man_made"),
-    "railways": ("railway",), "roads": ("highway",), "traffic": ("amenity",), "transport": ("railway", "aeroway"),
+    "places": ("place",), "pofw": (),
+    "pois": ("amenity", "tourism", "shop", "leisure", "historic", "man_made"),
+    "railways": ("railway",), "roads": ("highway",),
+    "traffic": ("amenity",), "transport": ("railway", "aeroway"),
     "water": ("natural", "landuse", "waterway"), "waterways": ("waterway",),
 }  # fmt: skip
 """Layers ``gis_osm_*`` of Geofabrik's shapefiles, and the keys whose values their ``fclass`` column holds."""
@@ -160,7 +162,13 @@ def _refine(
     detail: NDArray[np.object_],
 ) -> tuple[NDArray[np.int64], NDArray[np.object_], NDArray[np.float32] | None]:
     """Say more of features of a kind, from keys that are not their main one."""
-    finer = {K.WATER: "water", K.WOOD: "leaf_type", K.WETLAND: "wetland", K.TREE: "leaf_type", K.PITCH: "sport"}
+    finer = {
+        K.WATER: "water",
+        K.WOOD: "leaf_type",
+        K.WETLAND: "wetland",
+        K.TREE: "leaf_type",
+        K.PITCH: "sport",
+    }
     width = None
     if kind in finer and (column := raw.column(finer[kind])) is not None:
         says = column.texts()[rows]
@@ -196,9 +204,7 @@ def _refine(
     return rank, detail, width
 
 
-def _building_detail(
-    raw: RawLayer, rows: NDArray[np.int64], detail: NDArray[np.object_]
-) -> NDArray[np.object_]:
+def _building_detail(raw: RawLayer, rows: NDArray[np.int64], detail: NDArray[np.object_]) -> NDArray[np.object_]:
     detail = detail.copy()
     for key in ("amenity", "tourism", "historic", "leisure", "shop"):
         if (column := raw.column(key)) is not None:

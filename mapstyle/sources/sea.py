@@ -74,10 +74,19 @@ def shores(lines: NDArray[np.object_]) -> list[Any]:
     return [p for p in shapely.get_parts(merged) if p.length > 0]
 
 
-def shores_of_areas(areas: NDArray[np.object_]) -> list[Any]:
-    """Give the shores of ocean polygons: their rings, without ±180° and the poles."""
-    rings = shapely.get_rings(areas)
-    return shores(np.array([shapely.LineString(r.coords) for r in rings], object))
+def shores_of_areas(areas: NDArray[np.object_], edge: Box) -> list[Any]:
+    """Give the shores of ocean polygons: their rings, without ±180°, the poles and the data's own edge.
+
+    Args:
+        areas: object[a] of polygons in degrees.
+        edge: the box beyond which the data says nothing; what runs along its sides is no shore.
+    """
+    out = []
+    for ring in shapely.get_rings(shapely.get_parts(areas)):
+        c = shapely.get_coordinates(ring)
+        on = np.abs(np.hstack([c, c]) - np.array(edge)) < _EDGE
+        out.extend(_runs(c, ~(on[:-1] & on[1:]).any(axis=1)))
+    return shores(np.array([shapely.LineString(c) for c in out], object))
 
 
 def _plain(way: Any) -> Coords:
@@ -93,10 +102,15 @@ def _off_the_edge(c: Coords) -> list[Coords]:
     east_west = np.abs(np.abs(c[:, 0]) - 180.0) < _EDGE
     limit = np.abs(c[:, 1]) > MAX_LATITUDE - _EDGE
     on = (east_west[:-1] & east_west[1:] & (c[:-1, 0] * c[1:, 0] > 0)) | (limit[:-1] & limit[1:])
-    if not on.any():
+    return _runs(c, ~on)
+
+
+def _runs(c: Coords, keep: NDArray[np.bool_]) -> list[Coords]:
+    """Cut a line into the runs of edges that are kept."""
+    if keep.all():
         return [c]
-    starts = np.flatnonzero(~on & np.concatenate([[True], on[:-1]]))
-    ends = np.flatnonzero(~on & np.concatenate([on[1:], [True]])) + 2
+    starts = np.flatnonzero(keep & ~np.concatenate([[False], keep[:-1]]))
+    ends = np.flatnonzero(keep & ~np.concatenate([keep[1:], [False]])) + 2
     return [c[a:b] for a, b in zip(starts, ends, strict=True)]
 
 
@@ -234,9 +248,7 @@ def _votes(faces: NDArray[np.object_], coords: list[Coords], weight: float) -> N
     return np.bincount(face, say, len(faces))
 
 
-def _wrongly_sea(
-    faces: NDArray[np.object_], is_sea: NDArray[np.bool_], coords: list[Coords]
-) -> NDArray[np.bool_]:
+def _wrongly_sea(faces: NDArray[np.object_], is_sea: NDArray[np.bool_], coords: list[Coords]) -> NDArray[np.bool_]:
     """Find faces that call themselves sea although all coast around them has sea on its other side.
 
     An island that was drawn the wrong way round is one: a coast is never sea on both sides.

@@ -3,36 +3,32 @@
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+import shapely
 
 from mapstyle.errors import SourceError
 from mapstyle.fingerprint import fingerprint
 from mapstyle.layers import LayerKind
+from mapstyle.sources.archives import zip_holds_elevation
+from mapstyle.sources.assemble import join_tables, pick_rows, read_file
 from mapstyle.sources.atlas import Atlas, FeatureTable, Shape
-from mapstyle.sources.reader import (
-    ELEVATION_SUFFIXES,
-    WHAT_CAN_BE_READ,
-    WHERE_TO_GET_ONE,
-    SourceName,
-)
+from mapstyle.sources.reader import ELEVATION_SUFFIXES, WHAT_CAN_BE_READ, WHERE_TO_GET_ONE, SourceName
 
 READER_VERSION = 1
-"""Raised whenever the same file would be read differently, so that old copies are read anew."""
+"""Raised whenever the same file would be read differently, so that copies kept from before are not used."""
 
 Progress = Callable[[str], None]
 
 
-def open_atlas(
-    sources: Sequence[str], cache: Path | None = None, progress: Progress | None = None
-) -> Atlas:
+def open_atlas(sources: Sequence[str], cache: Path | None = None, progress: Progress | None = None) -> Atlas:
     """Read sources, or the copies kept of them, into one atlas.
 
     Args:
-        sources: ``FILE``, ``FILE#LAYER``, ``FILE=KIND`` or ``FILE#LAYER=KIND`` each; later ones add to earlier.
+        sources: ``FILE``, ``FILE#LAYER``, ``FILE=KIND`` or ``FILE#LAYER=KIND`` each.
         cache: folder of kept copies; the user's own cache folder when left out.
         progress: is told, in a few words, what takes its time.
     """
@@ -40,14 +36,169 @@ def open_atlas(
         raise SourceError(f"no source was given. It can be: {WHAT_CAN_BE_READ}. {WHERE_TO_GET_ONE}")
     folder = cache if cache is not None else cache_folder()
     tell = progress if progress is not None else lambda _: None
-    parts, elevation, digests = [], [], []
+    parts: list[Atlas] = []
+    elevation: list[Path] = []
+    digests: list[str] = []
     for text in sources:
         name = SourceName.parse(text)
         _check(name, text)
-        digest = _digest(name)
-        digests.append(digest)
+        digests.append(_digest(name))
         if _is_elevation(name):
             elevation.append(name.path)
         else:
-            parts.append(_open_one(name, digest, folder, tell))
-    return _together(parts, tuple(elevation), fingerprint(READER_VERSION, *digests))
+            parts.append(_open_one(name, digests[-1], folder, tell))
+    return _together(parts, tuple(elevation), fingerprint(*digests))
+
+
+def cache_folder() -> Path:
+    """Give the folder where copies are kept: ``MAPSTYLE_CACHE``, or the user's cache folder."""
+    import platformdirs
+
+    own = os.environ.get("MAPSTYLE_CACHE")
+    return Path(own) if own else Path(platformdirs.user_cache_dir("mapstyle"))
+
+
+def _check(name: SourceName, text: str) -> None:
+    if not name.path.exists():
+        raise SourceError(f"{text}: there is no such file. {WHERE_TO_GET_ONE}")
+    if name.path.is_dir():
+        raise SourceError(f"{text} is a folder; name the files in it. What can be read: {WHAT_CAN_BE_READ}")
+    if not name.suffix:
+        raise SourceError(f"{text} is of no kind that can be read. What can: {WHAT_CAN_BE_READ}")
+    try:
+        with name.path.open("rb") as file:
+            empty = not file.read(1)
+    except OSError as error:
+        raise SourceError(f"{text} cannot be read: {error.strerror}") from None
+    if empty:
+        raise SourceError(f"{text} is empty")
+
+
+def _is_elevation(name: SourceName) -> bool:
+    if name.suffix in ELEVATION_SUFFIXES:
+        return True
+    return name.suffix == ".zip" and zip_holds_elevation(name.path, name.path.name)
+
+
+def _digest(name: SourceName) -> str:
+    """Name the content of a source and all that decides how it is read."""
+    files = [name.path]
+    if name.suffix == ".shp":
+        beside = (name.path.with_suffix(s) for s in (".shx", ".dbf", ".prj", ".cpg"))
+        files += [f for f in beside if f.is_file()]
+    return fingerprint(READER_VERSION, name.path.name, name.layer or "", name.kind or "", *files)
+
+
+def _open_one(name: SourceName, digest: str, folder: Path, tell: Progress) -> Atlas:
+    kept = folder / f"{digest}.atlas"
+    atlas = load_atlas(kept)
+    if atlas is not None:
+        return atlas
+    tell(f"reading {name.path.name}")
+    atlas = read_file(name, digest)
+    save_atlas(atlas, kept)
+    return atlas
+
+
+def save_atlas(atlas: Atlas, path: Path) -> None:
+    """Keep an atlas as one file; a folder that cannot be written is no error, the next run reads anew."""
+    import pyarrow as pa
+
+    tables = list(atlas.tables.values())
+    told = {
+        "digest": atlas.digest,
+        "bounds": atlas.bounds,
+        "attribution": atlas.attribution,
+        "notes": atlas.notes,
+        "tables": [[t.kind, t.shape, len(t)] for t in tables],
+    }
+    columns: dict[str, Any] = {
+        "geometry": pa.array([w for t in tables for w in shapely.to_wkb(t.geometry)], pa.large_binary()),
+        "detail": pa.array([d for t in tables for d in t.detail], pa.string()).dictionary_encode(),
+        "names": pa.array(
+            [json.dumps(n, ensure_ascii=False) if n else None for t in tables for n in t.names], pa.string()
+        ),
+    }
+    for field in _PLAIN:
+        columns[field] = pa.array(np.concatenate([getattr(t, field) for t in tables] or [np.zeros(0)]))
+    table = pa.table(columns).replace_schema_metadata({"atlas": json.dumps(told)})
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression="lz4")) as writer:
+        writer.write_table(table)
+    body = sink.getvalue().to_pybytes()
+    beside = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside.write_bytes(hashlib.blake2b(body, digest_size=32).digest() + body)
+        beside.replace(path)
+    except OSError:
+        beside.unlink(missing_ok=True)
+
+
+_PLAIN = ("ids", "rank", "layer", "bridge", "tunnel", "width", "height", "base")
+
+
+def load_atlas(path: Path) -> Atlas | None:
+    """Load an atlas that was kept; None where there is none or it is damaged."""
+    import pyarrow as pa
+
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return None
+    if hashlib.blake2b(memoryview(data)[32:], digest_size=32).digest() != data[:32]:
+        return None
+    table = pa.ipc.open_file(pa.py_buffer(memoryview(data)[32:])).read_all()
+    told = json.loads(table.schema.metadata[b"atlas"])
+    rows: dict[str, Any] = {f: table[f].to_numpy() for f in _PLAIN}
+    rows["geometry"] = shapely.from_wkb(table["geometry"].to_numpy())
+    rows["detail"] = np.asarray(table["detail"].combine_chunks().to_numpy(zero_copy_only=False), object)
+    rows["names"] = np.empty(len(table), object)
+    rows["names"][:] = [json.loads(n) if n else {} for n in table["names"].to_pylist()]
+    tables, start = {}, 0
+    for kind, shape, size in told["tables"]:
+        key = LayerKind(kind), Shape(shape)
+        tables[key] = FeatureTable(*key, **{f: a[start : start + size] for f, a in rows.items()})
+        start += size
+    return Atlas(tables, told["digest"], tuple(told["bounds"]), told["attribution"], (), tuple(told["notes"]))
+
+
+def _together(parts: list[Atlas], elevation: tuple[Path, ...], digest: str) -> Atlas:
+    if len(parts) == 1:
+        one = parts[0]
+        return Atlas(one.tables, digest, one.bounds, one.attribution, elevation, one.notes)
+    keys = dict.fromkeys(key for part in parts for key in part.tables)
+    tables = {key: _joined([p.tables[key] for p in parts if key in p.tables]) for key in keys}
+    said = dict.fromkeys(p.attribution for p in parts if p.attribution)
+    notes = tuple(note for part in parts for note in part.notes)
+    boxes = np.array([p.bounds for p in parts] or [_raster_bounds(e) for e in elevation])
+    west, south = boxes[:, :2].min(axis=0)
+    east, north = boxes[:, 2:].max(axis=0)
+    bounds = float(west), float(south), float(east), float(north)
+    return Atlas(tables, digest, bounds, ", ".join(said), elevation, notes)
+
+
+def _joined(parts: list[FeatureTable]) -> FeatureTable:
+    """Join tables of several sources; a feature that several hold, the same in all, is kept once."""
+    table = join_tables(parts)
+    order = np.argsort(table.ids, kind="stable")
+    ids = table.ids[order]
+    again = np.flatnonzero(ids[1:] == ids[:-1]) + 1
+    same = shapely.equals_exact(table.geometry[order[again]], table.geometry[order[again - 1]])
+    if not same.any():
+        return table
+    return pick_rows(table, np.setdiff1d(np.arange(len(table)), order[again[same]]))
+
+
+def _raster_bounds(path: Path) -> tuple[float, float, float, float]:
+    import rasterio
+    from rasterio.warp import transform_bounds
+
+    inside = f"zip://{path}" if path.suffix.lower() == ".zip" else str(path)
+    try:
+        with rasterio.open(inside) as raster:
+            if raster.crs is None:
+                raise SourceError(f"{path.name} does not say which coordinate reference system it is in")
+            return tuple(transform_bounds(raster.crs, "EPSG:4326", *raster.bounds))
+    except rasterio.errors.RasterioIOError as error:
+        raise SourceError(f"{path.name} cannot be read: {str(error).splitlines()[0]}") from None

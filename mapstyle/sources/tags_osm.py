@@ -121,7 +121,8 @@ ROADS: Rules = (
         **_all(K.PRIMARY, "primary"), **_all(K.PRIMARY, "primary_link", 1),
         **_all(K.SECONDARY, "secondary"), **_all(K.SECONDARY, "secondary_link", 1),
         **_all(K.TERTIARY, "tertiary"), **_all(K.TERTIARY, "tertiary_link", 1),
-        **_all(K.STREET, "residential unclassified living_street road minor"), **_all(K.STREET, "pedestrian", 1),
+        **_all(K.STREET, "residential unclassified living_street road minor"),
+        **_all(K.STREET, "pedestrian", 1),
         **_all(K.SERVICE, "service busway bus_guideway raceway escape services rest_area"),
         **_all(K.TRACK, "track"),
         **_all(K.PATH, "path footway cycleway bridleway via_ferrata"),
@@ -168,26 +169,32 @@ PLACES: Rules = (
 """Places, peaks, trees and the names of the sea: points, also where they are mapped as areas."""
 
 POIS: Rules = (
-    ("railway", {**_all(K.POI, "station"), **_all(K.POI, "halt", 3), **_all(K.POI, "tram_stop subway_entrance", 5)}),
+    ("railway", {**_all(K.POI, "station"), **_all(K.POI, "halt", 3),
+                 **_all(K.POI, "tram_stop subway_entrance", 5)}),
     ("aeroway", {**_all(K.POI, "aerodrome"), **_all(K.POI, "heliport", 3)}),
     ("historic", {
-        **_all(K.POI, "castle cathedral"), **_all(K.POI, "monument palace fort abbey city_gate archaeological_site", 1),
+        **_all(K.POI, "castle cathedral"),
+        **_all(K.POI, "monument palace fort abbey city_gate archaeological_site", 1),
         **_all(K.POI, "ruins manor church monastery", 2), **_all(K.POI, "memorial", 4),
         **_all(K.POI, "wayside_cross wayside_shrine", 6),
     }),
     ("tourism", {
-        **_all(K.POI, "museum attraction zoo theme_park aquarium", 1), **_all(K.POI, "viewpoint alpine_hut gallery", 2),
+        **_all(K.POI, "museum attraction zoo theme_park aquarium", 1),
+        **_all(K.POI, "viewpoint alpine_hut gallery", 2),
         **_all(K.POI, "hotel camp_site wilderness_hut", 3),
         **_all(K.POI, "hostel guest_house motel apartment information artwork caravan_site chalet", 5),
     }),
     ("amenity", {
         **_all(K.POI, "university hospital theatre townhall", 1),
-        **_all(K.POI, "place_of_worship courthouse library embassy casino monastery college ferry_terminal", 2),
+        **_all(K.POI, "place_of_worship courthouse library embassy casino monastery college", 2),
+        **_all(K.POI, "ferry_terminal", 2),
         **_all(K.POI, "school marketplace cinema arts_centre police fire_station bus_station post_office", 3),
-        **_all(K.POI, "restaurant cafe pub bar bank pharmacy community_centre kindergarten fountain biergarten", 4),
+        **_all(K.POI, "restaurant cafe pub bar bank pharmacy community_centre kindergarten", 4),
+        **_all(K.POI, "fountain biergarten", 4),
         **_all(K.POI, "parking fuel fast_food ice_cream clinic doctors dentist nightclub shelter", 5),
     }),
-    ("leisure", {**_all(K.POI, "stadium", 1), **_all(K.POI, "marina sports_centre water_park golf_course", 3)}),
+    ("leisure", {**_all(K.POI, "stadium", 1),
+                 **_all(K.POI, "marina sports_centre water_park golf_course", 3)}),
     ("man_made", {
         **_all(K.POI, "lighthouse windmill", 1), **_all(K.POI, "observatory watermill", 2),
         **_all(K.POI, "tower water_tower", 4),
@@ -198,7 +205,7 @@ POIS: Rules = (
 """Points of interest and how soon they are wanted."""
 
 NAMELESS_POIS = 2
-"""Rank up to which a point of interest without a name is kept; beyond, only its name makes it worth showing."""
+"""Rank up to which a point of interest without a name is kept; beyond, it needs one."""
 
 WORSHIP: Mapping[str, str] = {
     "muslim": "mosque", "jewish": "synagogue", "buddhist": "temple", "hindu": "temple", "shinto": "shrine",

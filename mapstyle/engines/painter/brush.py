@@ -47,9 +47,7 @@ class Brush(BaseModel):
     reads: ClassVar[frozenset[str]] = frozenset()
     writes: ClassVar[frozenset[str]] = frozenset()
 
-    levels: tuple[float, float] = Field(
-        (0.0, 30.0), description="levels at which it is at work, first and last"
-    )
+    levels: tuple[float, float] = Field((0.0, 30.0), description="levels at which it is at work, first and last")
 
     @property
     def reach(self) -> int:

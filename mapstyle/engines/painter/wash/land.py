@@ -30,7 +30,6 @@ from mapstyle.engines.painter.wash.pigment import (
     ByLevel,
     at_level,
     byte_hash,
-    ceil_reach,
     density_of,
     density_table,
     look_up,
