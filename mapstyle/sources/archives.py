@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
-from typing import IO
+from typing import IO, Any
 
 from mapstyle.errors import SourceError
 from mapstyle.sources.reader import ELEVATION_SUFFIXES, VECTOR_SUFFIXES, first_line, known_suffix
@@ -65,7 +65,7 @@ def _expand(path: Path, shown: str, folder: Path) -> Path:
     return target
 
 
-def _copy(packed: IO[bytes], plain: IO[bytes], packed_bytes: int, shown: str, room: int) -> int:
+def _copy(packed: Any, plain: IO[bytes], packed_bytes: int, shown: str, room: int) -> int:
     """Copy, refusing when the result grows beyond what an honest file would hold."""
     limit = min(max(FREE_BYTES, packed_bytes * MAX_RATIO), room)
     size = 0

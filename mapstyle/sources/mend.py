@@ -108,8 +108,8 @@ def _make_valid(shapes: Shapes, fates: Counter[str]) -> None:
 def _fit_into_world(shapes: Shapes, box: NDArray[np.float64]) -> None:
     """Clip to the latitudes of Web Mercator; bring what lies past ±180° round to the other side."""
     with np.errstate(invalid="ignore"):
-        high = (np.abs(box[:, [1, 3]]) > MAX_LATITUDE).any(axis=1)
-        wide = (np.abs(box[:, [0, 2]]) > 180.0).any(axis=1)
+        high = np.any(np.abs(box[:, [1, 3]]) > MAX_LATITUDE, axis=1)
+        wide = np.any(np.abs(box[:, [0, 2]]) > 180.0, axis=1)
     for i in np.flatnonzero((high | wide) & ~shapely.is_missing(shapes)):
         pieces = []
         for turn in (-360.0, 0.0, 360.0) if wide[i] else (0.0,):

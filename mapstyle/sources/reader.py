@@ -3,6 +3,7 @@
 import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -178,12 +179,13 @@ def _layer_names(path: Path, shown: str) -> list[str]:
         return list(OSM_LAYERS)
     import pyogrio
 
-    with _Quiet(shown):
+    with _readable(shown):
         listed = pyogrio.list_layers(path)
     return [str(name) for name, geometry in listed if geometry is not None]
 
 
 def _read_layer(path: Path, shown: str, name: str, is_osm: bool) -> RawLayer:
+    import pyarrow as pa
     import pyogrio
 
     if is_osm:
@@ -193,24 +195,22 @@ def _read_layer(path: Path, shown: str, name: str, is_osm: bool) -> RawLayer:
                 "OSM_USE_CUSTOM_INDEXING": "NO",  # ids out of order are common outside official extracts
             }
         )
-    with _Quiet(shown):
-        meta, table = pyogrio.read_arrow(path, layer=name, return_fids=True)
-    geometry_name = meta["geometry_name"] or "wkb_geometry"
-    if geometry_name not in table.column_names:
-        table = table.append_column(geometry_name, [[None] * len(table)])
-    geometry, broken = _decode(table[geometry_name].to_numpy())
+    # Not as Arrow: that way GDAL ends a file that is cut short as if it were done.
+    with _readable(shown):
+        meta, fids, wkb, values = pyogrio.raw.read(path, layer=name, return_fids=True)
+    fields = dict(zip(meta["fields"], values, strict=True))
+    table = pa.table({n: _as_arrow(v) for n, v in fields.items()}) if fields else pa.table({"": fids})
+    geometry, broken = _decode(wkb)
     crs = meta["crs"]
     if crs is None and known_suffix(path.name) in (".geojson", ".json"):
         crs = "OGC:CRS84"  # RFC 7946, section 4
-    columns = table.drop_columns([geometry_name])
     if is_osm:
-        ids, relation = _osm_ids(columns, name)
+        ids, relation = _osm_ids(table, name)
     else:
-        fids = columns["fid"].to_pylist() if "fid" in columns.column_names else range(len(table))
         stem = Path(shown).name.split(".")[0]
         ids = np.array([stable_id(f"{stem}/{name}/{i}") for i in fids], np.uint64)
-        relation = np.zeros(len(table), np.bool_)
-    return RawLayer(shown, name, crs, geometry, ids, columns, is_osm, relation, broken)
+        relation = np.zeros(len(fids), np.bool_)
+    return RawLayer(shown, name, crs, geometry, ids, table, is_osm, relation, broken)
 
 
 def _osm_ids(table: Any, layer: str) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:
@@ -247,32 +247,40 @@ def _decode(wkb: NDArray[np.object_]) -> tuple[NDArray[np.object_], int]:
 
     geometry = np.asarray(shapely.from_wkb(wkb, on_invalid="ignore"), object).reshape(len(wkb))
     present = np.array([w is not None for w in wkb], np.bool_)
-    lost = np.flatnonzero(np.equal(geometry, None) & present)
+    lost = np.flatnonzero(shapely.is_missing(geometry) & present)
     geometry[lost] = shapely.from_wkb(wkb[lost], on_invalid="fix")
-    return geometry, int(np.equal(geometry[lost], None).sum())
+    return geometry, int(shapely.is_missing(geometry[lost]).sum())
 
 
-class _Quiet:
-    """Turn what GDAL says into one line: an error where reading stopped early, silence where it went on."""
+@contextmanager
+def _readable(shown: str) -> Iterator[None]:
+    """Turn whatever GDAL cannot read into one line, and keep its warnings off the screen."""
+    import pyogrio
 
-    def __init__(self, shown: str) -> None:
-        self.shown = shown
-        self.caught = warnings.catch_warnings(record=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what it mends on its own is mended or counted again here
+        try:
+            yield
+        except (pyogrio.errors.DataSourceError, RuntimeError, ValueError, OSError) as error:
+            said = first_line(error)
+            if "not recognized as being in" in said:
+                said = "it is damaged, or not what its name says"
+            elif re.search("parsing|malformed|truncated", said):
+                said = f"it is damaged or cut short ({said})"
+            raise SourceError(f"{shown} cannot be read: {said}") from None
 
-    def __enter__(self) -> None:
-        self.said = self.caught.__enter__()
-        warnings.simplefilter("always")
 
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        self.caught.__exit__(None, None, None)
-        if error is not None and isinstance(error, (RuntimeError, ValueError, OSError)):
-            raise SourceError(f"{self.shown} cannot be read: {first_line(error)}") from None
-        for warning in self.said or ():
-            if re.search(r"pars|truncat|corrupt|malformed|unexpected end|decompress", str(warning.message), re.I):
-                raise SourceError(f"{self.shown} is damaged or cut short: {first_line(warning.message)}")
+def _as_arrow(values: NDArray[Any]) -> Any:
+    import pyarrow as pa
+
+    try:
+        return pa.array(values, from_pandas=True)
+    except pa.ArrowException:  # lists beside text: keep the text
+        return pa.array([v if isinstance(v, str) else None for v in values], pa.string())
 
 
 def first_line(error: object) -> str:
     """Give the first line of a message, shortened."""
     text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    return text if len(text) <= 200 else text[:197] + "..."
+    text = text.partition(";")[0].rstrip(".")
+    return text if len(text) <= 120 else text[:117] + "..."

@@ -59,7 +59,7 @@ def read_natural_earth(raw: RawLayer) -> Reading:
         kind, shape = LAYERS[plain_name(raw.name)]
         feature_class = raw.column("featurecla")
         detail = np.full(size, "", object) if feature_class is None else feature_class.texts()
-        detail = np.array([d.lower().replace(" ", "_") for d in detail], object)
+        detail = np.array([str(d).lower().replace(" ", "_") for d in detail], np.object_)
         drafts.append(Draft(kind, shape, np.arange(size), _rank(raw, kind).astype(np.int16), detail))
     unknown = np.full(size, np.nan, np.float32)
     flag = np.zeros(size, np.bool_)

@@ -85,7 +85,8 @@ def read_osm(raw: RawLayer) -> Reading:
     named = np.array([bool(n) for n in names], np.bool_)
     building = _apply(raw, BUILDINGS, areal & ~hidden)
     road_area = lineal & (_matches(raw, ROADS) >= 0)  # a closed road is a loop unless area=yes
-    standing_area = _apply(raw, STANDING, areal & ~building.found & ~(line & _is(raw, "aeroway", "taxiway")))
+    loop = _is(raw, "aeroway", "taxiway") & ~area_says_yes & ~raw.relation
+    standing_area = _apply(raw, STANDING, areal & ~building.found & ~loop)
     cover = _apply(raw, COVER, areal & ~building.found & ~standing_area.found & ~hidden & ~road_area)
     sorts = [(building, Shape.AREA), (cover, Shape.AREA), (standing_area, Shape.AREA)]
     sorts.append((_apply(raw, STANDING, lineal & ~standing_area.found), Shape.LINE))
@@ -214,7 +215,7 @@ def _building_detail(raw: RawLayer, rows: NDArray[np.int64], detail: NDArray[np.
             detail = np.where((detail == "yes") & (says != ""), says, detail)
     religion = raw.column("religion")
     faith = np.full(len(rows), "", object) if religion is None else religion.texts()[rows]
-    houses = np.array([WORSHIP.get(f, "temple") for f in faith], object)
+    houses = np.array([WORSHIP.get(str(f), "temple") for f in faith], np.object_)
     return np.where(detail == "place_of_worship", houses, detail)
 
 

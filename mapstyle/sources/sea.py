@@ -230,10 +230,17 @@ def _segments(coords: list[Coords]) -> Coords:
     return np.concatenate([np.hstack([c[:-1], c[1:]]) for c in coords])
 
 
-def _keys(edges: Coords) -> NDArray[np.void]:
-    """Make each edge one value that can be sorted and compared, to the last bit."""
-    plain = np.ascontiguousarray(edges + 0.0)  # no negative zero
-    return plain.view([("", plain.dtype)] * 4).ravel()
+def _keys(edges: Coords) -> NDArray[np.uint64]:
+    """Make one number of each directed edge, equal where all four coordinates are, to the last bit.
+
+    The mixing is a polynomial over the bits with the odd constant of splitmix64 (Steele and others, 2014).
+    """
+    bits = np.ascontiguousarray(edges + 0.0).view(np.uint64)  # plus 0: no negative zero
+    key = np.zeros(len(bits), np.uint64)
+    for column in bits.T:
+        key = (key ^ column) * np.uint64(0x9E3779B97F4A7C15)
+        key ^= key >> np.uint64(29)
+    return key
 
 
 def _votes(faces: NDArray[np.object_], coords: list[Coords], weight: float) -> NDArray[np.float64]:
@@ -245,7 +252,7 @@ def _votes(faces: NDArray[np.object_], coords: list[Coords], weight: float) -> N
     land = np.isin(keys, _keys(coast))
     sea = np.isin(keys, _keys(coast[:, [2, 3, 0, 1]]))
     say = np.where(land & ~sea, length, 0.0) - np.where(sea & ~land, length, 0.0)
-    return np.bincount(face, say, len(faces))
+    return np.bincount(face, say, len(faces)).astype(np.float64)
 
 
 def _wrongly_sea(faces: NDArray[np.object_], is_sea: NDArray[np.bool_], coords: list[Coords]) -> NDArray[np.bool_]:

@@ -131,6 +131,7 @@ class Puddles(Brush):
     drops: Mapping[str, Puddle] = Setting(description="land class -> what is dropped into it")
     cell: Literal[16, 32, 64] = Setting(32, description="size of the drops, px")
     edge: Share = Setting(0.5, description="how much pigment pools at their edges")
+    push: Share = Setting(0.7, description="how far they push the first wash aside")
     stream: int = Setting(31, ge=0, description="which noise they follow; another number, other places")
 
     @property
@@ -165,7 +166,10 @@ class Puddles(Brush):
         body *= flow(canvas) * f32(0.2) + f32(1)
         np.maximum(body, 0, out=body)
         density = canvas.planes["density"]
+        # Clean water and new pigment push the first wash aside: laid over it, green on rose would be mud.
+        left = f32(1) - np.minimum(body, 1) * f32(self.push)
         for i in range(3):
+            density[i] *= left
             density[i] += look_up(pigment[i], cover) * body
 
 

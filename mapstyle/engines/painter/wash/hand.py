@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from mapstyle.engines.painter.brush import blur_reach
 from mapstyle.engines.painter.canvas import Canvas
 from mapstyle.engines.painter.masks import blur, ramp
-from mapstyle.engines.painter.wash.pigment import ceil_reach
+from mapstyle.engines.painter.wash.pigment import ByLevel, at_level, ceil_reach
 
 Field = NDArray[np.float32]
 f32 = np.float32
@@ -18,9 +18,12 @@ _STEADY = 0.62
 """Largest push of the hand's noise, so that an outline never moves further than its blur lets it."""
 TREMOR_REACH = 3
 """Logical pixels by which :func:`trembling` moves an outline at most."""
-_HOLD_SIGMA = 1.3
+_HOLD_SIGMA = 1.2
 HOLD_REACH = ceil_reach(blur_reach(_HOLD_SIGMA))
-HOLDS = ("road", "rail", "tram", "runway", "pier", "bridge", "water_area", "water_line")
+_HOLD_SHARE: ByLevel = ((10.0, 0.4), (13.0, 0.55), (15.5, 1.0))
+_NARROW = ("road_track", "road_path", "road_steps")
+_WIDE = ("rail", "tram", "runway", "pier", "bridge", "water_area", "water_line")
+HOLDS = ("road", *_NARROW, *_WIDE)
 """Planes that washes on land are held off."""
 
 
@@ -107,15 +110,26 @@ def held_off(canvas: Canvas) -> Field:
     """
 
     def make() -> Field:
-        found = [canvas.control(n) for n in HOLDS if n in canvas.scene]
-        if not found:
+        lines = np.zeros(canvas.frame.shape, np.uint8)
+        for name in _NARROW:
+            if name in canvas.scene:
+                cv2.max(lines, canvas.control(name), dst=lines)
+        if "road" in canvas.scene:
+            # Paths are roads too, but get a narrower margin.
+            lines = cv2.addWeighted(canvas.control("road"), 1.0, lines, -0.5, 0)
+        for name in _WIDE:
+            if name in canvas.scene:
+                cv2.max(lines, canvas.control(name), dst=lines)
+        if not cv2.countNonZero(lines):
             return canvas.zeros()
-        lines = found[0]
-        for plane in found[1:]:
-            lines = cv2.max(lines, plane)
-        near = blur(lines.astype(f32) * f32(1 / 255), _HOLD_SIGMA * canvas.s)
-        cv2.scaleAdd(hand(canvas) * near, 0.25, near, dst=near)
-        return ramp(near, 0.10, 0.36)
+        # Where much lies close together, far out, margins would leave nothing but paper.
+        sigma = _HOLD_SIGMA * at_level(_HOLD_SHARE, canvas.level)
+        near = blur(lines.astype(f32) * f32(1 / 255), sigma * canvas.s)
+        uneven = canvas.noise(32, 3, 0.6, 5) * f32(0.10)
+        cv2.scaleAdd(hand(canvas), 0.45, uneven, dst=uneven)
+        uneven *= near
+        near += uneven
+        return ramp(near, 0.14, 0.42)
 
     return canvas.keep("held off", make)
 

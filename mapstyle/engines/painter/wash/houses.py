@@ -63,7 +63,7 @@ class Shadows(Brush):
         height = canvas.control("building_height") * f32(self.length * s)
         np.minimum(height, f32(self.longest * s), out=height)
         fallen = cast(height, *_LIGHT, _FALL, int(self.longest * s) // 2)
-        mask = ramp(fallen, 0.1, 0.6)
+        mask = ramp(fallen, 0.0, 1.2)
         mask *= f32(1) - canvas.cover("building")
         mask = drawn(mask, hand(canvas) * f32(0.4), _EDGE_SIGMA * s, 0.22)
         mask *= flow(canvas) * f32(0.14) + f32(1)
@@ -93,7 +93,7 @@ class Roofs(Brush):
     @property
     def reach(self) -> int:
         """Seams between houses, the redrawn outline and its rim."""
-        return ceil_reach(1, blur_reach(0.8), blur_reach(_EDGE_SIGMA), blur_reach(_RIM_SIGMA))
+        return ceil_reach(1, blur_reach(0.6), blur_reach(_EDGE_SIGMA), blur_reach(_RIM_SIGMA))
 
     @cached_property
     def _tables(self) -> tuple[Field, Field]:
@@ -106,12 +106,12 @@ class Roofs(Brush):
         s = canvas.s
         ids = canvas.control("building_id")
         whole = canvas.cover("building")
-        part = blur(edges(ids).astype(f32), 0.8 * s)
-        part *= f32(2.2 * s * self.apart)
+        part = blur(edges(ids).astype(f32), 0.6 * s)
+        part *= f32(1.5 * s * self.apart)
         parted = whole * (f32(1) - np.minimum(part, 0.9, out=part))
         mask = drawn(parted, hand(canvas) * f32(0.5), _EDGE_SIGMA * s, 0.24, 0.04)
         rim = pooled(mask, _RIM_SIGMA * s)
-        lift(canvas, drawn(whole, hand(canvas) * f32(0.5), _EDGE_SIGMA * s, 0.24, 0.08) * f32(0.9))
+        lift(canvas, drawn(whole, hand(canvas) * f32(0.5), _EDGE_SIGMA * s, 0.24, 0.04) * f32(0.92))
         # Ids end where buildings do: their colours must reach under the soft edge too.
         byte = byte_hash(ids, 3)
         char = cv2.dilate(byte * (ids != 0), np.ones((2 * s + 1, 2 * s + 1), np.uint8))

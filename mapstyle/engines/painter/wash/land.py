@@ -47,7 +47,7 @@ _RIM_SIGMA = 2.4
 _SOFT_SIGMA = 0.7
 _BLEED = 4
 """Wet paint runs on a sheet of a quarter of the resolution, whose cells lie on world multiples."""
-_BLEED_SIGMA = 2.0
+_BLEED_SIGMA = 1.5
 _PEAK = 1 / (_SEAM_SIGMA * np.sqrt(2 * np.pi))
 """Height of a line one pixel wide after the blur of seams."""
 

@@ -48,17 +48,17 @@ class Water(Brush):
     needs: ClassVar[frozenset[str]] = frozenset({"water_area", "shore", *DECKS})
     writes: ClassVar[frozenset[str]] = frozenset({"density", "grain"})
 
-    shallow: tuple[Colour, Colour] = Setting(("#8fd0cf", "#b5dfcf"), description="pigments near the shore")
-    deep: tuple[Colour, Colour] = Setting(("#3f83bd", "#5aa9c4"), description="pigments far from it")
+    shallow: tuple[Colour, Colour] = Setting(("#86cfd2", "#b2e0d2"), description="pigments near the shore")
+    deep: tuple[Colour, Colour] = Setting(("#4a92c6", "#6ab6cd"), description="pigments far from it")
     glazes: tuple[tuple[float, float], ...] = Setting(
-        ((6.0, 0.16), (19.0, 0.17), (42.0, 0.20)),
+        ((5.0, 0.10), (17.0, 0.13), (40.0, 0.15)),
         description="distance from the shore at which each further glaze begins, px, and its strength",
     )
-    strength: float = Setting(0.62, ge=0, le=3, description="thickness of the first wash")
+    strength: float = Setting(0.55, ge=0, le=3, description="thickness of the first wash")
     rim: float = Setting(1.0, ge=0, le=4, description="pigment that pools at the shore")
     sparkle: Share = Setting(0.6, description="how often a dry brush leaves paper bare far from the shore")
-    granulation: Share = Setting(0.22, description="how much pigment settles in the tooth")
-    flocking: Share = Setting(0.10, description="how much pigment gathers in clusters")
+    granulation: Share = Setting(0.11, description="how much pigment settles in the tooth")
+    flocking: Share = Setting(0.05, description="how much pigment gathers in clusters")
 
     @property
     def reach(self) -> int:
@@ -80,16 +80,16 @@ class Water(Brush):
         swell = canvas.noise(128, 4, 0.6, 14, 0.25)
         rim = pooled(mask, _RIM_SIGMA * s)
         depth = np.clip(shore * f32(1 / 64), 0, 1)
-        amount = large * f32(0.10)
-        cv2.scaleAdd(flow(canvas), 0.07, amount, dst=amount)
-        cv2.scaleAdd(swell, 0.08, amount, dst=amount)
-        amount += puddle(canvas)
-        cv2.scaleAdd(depth, 0.22, amount, dst=amount)
+        amount = large * f32(0.15)
+        cv2.scaleAdd(flow(canvas), 0.05, amount, dst=amount)
+        cv2.scaleAdd(swell, 0.07, amount, dst=amount)
+        cv2.scaleAdd(puddle(canvas), 1.3, amount, dst=amount)
+        cv2.scaleAdd(depth, 0.10, amount, dst=amount)
         amount += f32(self.strength - 0.05)
         wavering = large * f32(2.2)
         cv2.scaleAdd(canvas.noise(32, 3, 0.6, 12), 1.7, wavering, dst=wavering)
         cv2.scaleAdd(push, 1.6, wavering, dst=wavering)
-        wet = ramp(canvas.noise(64, 3, 0.55, 9), -0.6, 1.3)
+        wet = ramp(canvas.noise(128, 3, 0.55, 9), -0.1, 1.2)
         for at, strength in self.glazes:
             self._glaze(amount, shore, wavering, wet, at, strength)
         amount *= mask
@@ -101,7 +101,7 @@ class Water(Brush):
         cv2.scaleAdd(large, 0.18, mix, dst=mix)
         mix += f32(0.42)
         np.clip(mix, 0, 1, out=mix)
-        near = ramp(shore - wavering * f32(1.5), 34.0, 2.0)
+        near = ramp(shore - wavering * f32(1.5), 30.0, 3.0)
         np.maximum(amount, 0, out=amount)
         if not canvas.base:
             amount *= f32(1) + f32(self.flocking) * flocks(canvas)
@@ -118,7 +118,7 @@ class Water(Brush):
         span = min(1.0, at / 19.0)
         inward = shore - wavering * f32(span)
         inward -= f32(at)
-        soft = wet * f32(9.0 * span)
+        soft = wet * f32(7.0 * span)
         soft += f32(0.9)
         inward /= soft
         step = ramp(inward, -1.0, 1.0)
@@ -128,7 +128,7 @@ class Water(Brush):
         bump = ramp(inward, 2.0, 0.0)
         bump /= soft
         step *= f32(strength)
-        cv2.scaleAdd(bump, 0.55 * strength, step, dst=step)
+        cv2.scaleAdd(bump, 0.9 * strength, step, dst=step)
         amount += step
 
     def _sparkle(self, canvas: Canvas, shore: Field, swell: Field) -> Field:
@@ -167,7 +167,7 @@ class Streams(Brush):
         line = canvas.cover("water_line")
         if "water_area" in canvas.scene:
             line = line * (f32(1) - canvas.cover("water_area"))
-        mask = drawn(line, hand(canvas) * f32(0.8), _STREAM_SIGMA * s, 0.30, 0.14)
+        mask = drawn(line, hand(canvas) * f32(0.8), _STREAM_SIGMA * s, 0.30, 0.04)
         crossing = decks(canvas)
         if crossing is not None:
             mask *= f32(1) - crossing

@@ -131,11 +131,11 @@ class Paths(Brush):
             if not found:
                 continue
             line = found[0] if len(found) == 1 else cv2.max(found[0], found[1])
-            mask = drawn(line.astype(f32) * f32(1 / 255), hand(canvas) * f32(0.5), 0.7 * s, 0.28, 0.16)
+            mask = drawn(line.astype(f32) * f32(1 / 255), hand(canvas) * f32(0.5), 0.7 * s, 0.28, 0.06)
             dry = tooth(canvas) * f32(-0.17)
             cv2.scaleAdd(flow(canvas), 0.10, dry, dst=dry)
             dry += mask
-            mask *= ramp(dry, 0.22, 0.62)
+            mask *= ramp(dry, 0.30, 0.80)
             if dash and "road_v" in canvas.scene:
                 phase = remainder(canvas.control("road_v"), dash)
                 phase += hand(canvas) * f32(1.2)

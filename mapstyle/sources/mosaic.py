@@ -1,0 +1,401 @@
+"""Rasters that share one lattice of samples, joined: filled, averaged to ever coarser levels, read in chunks."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from threading import RLock
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mapstyle.fingerprint import fingerprint
+from mapstyle.sources.raster import Heights, Raster, outline
+
+CHUNK = 512
+"""Samples on the side of a chunk; chunks are counted from sample (0, 0), so they never depend on a frame."""
+MARGIN = 512
+"""Samples round a chunk that are looked at when its voids are filled: voids up to twice as wide see their rim."""
+FILL_LEVELS = 9
+"""Doublings over which a void looks for its rim: 2**9 samples, the margin."""
+RELAX = 16
+"""Steps of smoothing at each doubling; an error of the size of a sample falls to a hundredth in about ten."""
+RIM = 32
+"""Samples round a chunk that are looked at for zeros that stand for voids, which are smaller than this."""
+ZERO_CLIFF = 60.0
+"""Metres: zeros wholly ringed by higher ground than this are voids, not water."""
+OVERLAP = 16
+"""Samples over which a raster gives way to its neighbour where they overlap."""
+KEPT_ON_DISK = 3
+"""Level from which averages are kept in the cache folder: each costs 64 chunks of the raster and more."""
+VERSION = 1
+"""To be raised when the samples that come out change."""
+
+Weights = NDArray[np.float32]
+
+
+class Samples(NamedTuple):
+    """Heights of a chunk, metres, and which share of each (0..1) was measured: float32[CHUNK, CHUNK] both."""
+
+    heights: Heights
+    share: Weights
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A raster and the sample of the lattice at which its own (0, 0) lies."""
+
+    raster: Raster
+    column: int
+    row: int
+
+
+class Mosaic:
+    """Rasters on one lattice of samples.
+
+    A place on the lattice is (u, v): sample (i, j) covers i..i+1, j..j+1 and lies at the centre. At level k,
+    sample (i, j) is the mean over 2**k by 2**k of them.
+
+    Attributes:
+        crs: WKT of the coordinate reference system.
+        pieces: the rasters, in an order that depends on their content alone.
+        turn: samples round the world, or 0.
+        digest: names the content.
+    """
+
+    def __init__(self, pieces: Sequence[Piece], anchor: tuple[float, float], digest: str, cache: Path | None):
+        first = pieces[0].raster
+        self.crs = first.crs
+        self.pieces = tuple(pieces)
+        self.digest = fingerprint(VERSION, digest, [(p.column, p.row) for p in pieces])
+        self._linear = linear(first)
+        self._anchor = np.array(anchor)
+        self._cache = None if cache is None else cache / "elevation" / self.digest
+        self._lock = RLock()
+        self.turn = turn(first)
+        self._box = (
+            min(p.column for p in pieces),
+            min(p.row for p in pieces),
+            max(p.column + p.raster.width for p in pieces),
+            max(p.row + p.raster.height for p in pieces),
+        )
+        self._measured = lru_cache(maxsize=48)(self._measure)
+        self._filled = lru_cache(maxsize=48)(self._fill)
+
+    @property
+    def box(self) -> tuple[int, int, int, int]:
+        """Left, top, right, bottom of all samples."""
+        return self._box
+
+    def locate(self, xy: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Bring points in the CRS, float64[n, 2], to places (u, v) on the lattice."""
+        return np.asarray((xy - self._anchor) @ np.linalg.inv(self._linear).T)
+
+    @property
+    def is_upright(self) -> bool:
+        """Whether u depends on x alone and v on y alone."""
+        return bool(self._linear[0, 1] == 0 and self._linear[1, 0] == 0)
+
+    @cached_property
+    def base(self) -> float:
+        """Height that stands far away from all data: the mean of a few samples of each raster, metres."""
+        seen = np.concatenate([p.raster.thumbnail() for p in self.pieces])
+        return float(np.float32(seen.mean())) if len(seen) else 0.0
+
+    def heights(self, level: int, left: int, top: int, right: int, bottom: int) -> Heights:
+        """Read heights of a level, without voids, anywhere: float32[rows, columns], metres."""
+        out = np.empty((bottom - top, right - left), np.float32)
+        with self._lock:
+            for i, j, here, there in _chunks(left, top, right, bottom):
+                chunk = self._filled(level, i, j)
+                out[there] = self.base if chunk is None else chunk[here]
+        return out
+
+    def shares(self, level: int, left: int, top: int, right: int, bottom: int) -> Weights:
+        """Read which share of each sample of a level was measured: float32[rows, columns], 0..1."""
+        out = np.zeros((bottom - top, right - left), np.float32)
+        with self._lock:
+            for i, j, here, there in _chunks(left, top, right, bottom):
+                if (chunk := self._measured(level, i, j)) is not None:
+                    out[there] = chunk.share[here]
+        return out
+
+    def reaches(self, left: float, top: float, right: float, bottom: float) -> bool:
+        """Tell whether any raster touches a box of the lattice."""
+        return any(True for _ in self._touching(left, top, right, bottom))
+
+    def _touching(self, left: float, top: float, right: float, bottom: float) -> Iterator[Piece]:
+        """Give the rasters that touch a box, at every turn round the world."""
+        for piece in self.pieces:
+            for round_ in (-self.turn, 0, self.turn) if self.turn else (0,):
+                column = piece.column + round_
+                if (
+                    column < right
+                    and column + piece.raster.width > left
+                    and piece.row < bottom
+                    and piece.row + piece.raster.height > top
+                ):
+                    yield Piece(piece.raster, column, piece.row)
+
+    def _measure(self, level: int, i: int, j: int) -> Samples | None:
+        """Give a chunk as measured, with zeros where nothing was; None where no raster is."""
+        side = CHUNK << level
+        if not self.reaches(i * side, j * side, (i + 1) * side, (j + 1) * side):
+            return None
+        if level == 0:
+            return self._join(i, j)
+        if level < KEPT_ON_DISK or self._cache is None:
+            return self._average(level, i, j)
+        path = self._cache / f"{level}_{i}_{j}.npy"
+        kept = _load(path)
+        if kept is None:
+            kept = self._average(level, i, j)
+            _save(path, kept)
+        return kept
+
+    def _average(self, level: int, i: int, j: int) -> Samples:
+        heights = np.zeros((CHUNK, CHUNK), np.float32)
+        share = np.zeros((CHUNK, CHUNK), np.float32)
+        half = CHUNK // 2
+        for dj in (0, 1):
+            for di in (0, 1):
+                child = self._measured(level - 1, 2 * i + di, 2 * j + dj)
+                if child is not None:
+                    part = slice(dj * half, dj * half + half), slice(di * half, di * half + half)
+                    heights[part], share[part] = pull(*child)
+        return Samples(heights, share)
+
+    def _join(self, i: int, j: int) -> Samples:
+        """Read a chunk of the rasters' own samples; where several overlap, pass smoothly from one to the other."""
+        left, top = i * CHUNK - RIM, j * CHUNK - RIM
+        side = CHUNK + 2 * RIM
+        total = np.zeros((side, side), np.float64)
+        weight = np.zeros((side, side), np.float64)
+        for piece in self._touching(left, top, left + side, top + side):
+            width, height = piece.raster.width, piece.raster.height
+            x0, x1 = max(left, piece.column), min(left + side, piece.column + width)
+            y0, y1 = max(top, piece.row), min(top + side, piece.row + height)
+            heights, valid = piece.raster.read(
+                x0 - piece.column, y0 - piece.row, x1 - piece.column, y1 - piece.row
+            )
+            say = np.minimum.outer(
+                _inset(np.arange(y0, y1) - piece.row, height), _inset(np.arange(x0, x1) - piece.column, width)
+            )
+            part = slice(y0 - top, y1 - top), slice(x0 - left, x1 - left)
+            total[part] += np.where(valid, heights * say, 0.0)
+            weight[part] += np.where(valid, say, 0.0)
+        share = (weight > 0).astype(np.float32)
+        mean = (total / np.where(weight > 0, weight, 1.0)).astype(np.float32)
+        share[_false_zeros(mean, share > 0)] = 0
+        mean *= share
+        inner = slice(RIM, RIM + CHUNK), slice(RIM, RIM + CHUNK)
+        return Samples(mean[inner].copy(), share[inner].copy())
+
+    def _fill(self, level: int, i: int, j: int) -> Heights | None:
+        """Give a chunk without voids; None where no data is near."""
+        own = self._measured(level, i, j)
+        if own is not None and own.share.min() > 0:
+            return own.heights
+        side = CHUNK + 2 * MARGIN
+        left, top = i * CHUNK - MARGIN, j * CHUNK - MARGIN
+        heights = np.zeros((side, side), np.float32)
+        share = np.zeros((side, side), np.float32)
+        for a, b, here, there in _chunks(left, top, left + side, top + side):
+            if (chunk := self._measured(level, a, b)) is not None:
+                heights[there], share[there] = chunk.heights[here], chunk.share[here]
+        if not share.any():
+            return None
+        return fill(heights, share, self.base)[MARGIN : MARGIN + CHUNK, MARGIN : MARGIN + CHUNK].copy()
+
+
+def linear(raster: Raster) -> NDArray[np.float64]:
+    """Give the 2 x 2 part of a raster's transform."""
+    a, b, _, d, e, _ = raster.transform
+    return np.array([[a, b], [d, e]])
+
+
+def turn(raster: Raster) -> int:
+    """Tell how many samples go round the world; 0 where they do not close, or are not in degrees."""
+    import pyproj
+
+    a, b, _, d, _, _ = raster.transform
+    if b or d or not pyproj.CRS(raster.crs).is_geographic:
+        return 0
+    columns = 360.0 / abs(a)
+    return round(columns) if abs(columns - round(columns)) < 0.05 else 0
+
+
+def join(
+    rasters: Sequence[tuple[str, Raster]], cache: Path | None
+) -> list[Mosaic]:
+    """Join rasters whose samples lie on one lattice and which are near each other.
+
+    Args:
+        rasters: digest of the content, raster; in an order that depends on content alone.
+        cache: the user's cache folder, or None.
+    """
+    groups: list[tuple[tuple[float, float], list[Piece], list[str]]] = []
+    for digest, raster in rasters:
+        matrix = linear(raster)
+        corner = np.array([raster.transform[2], raster.transform[5]])
+        for anchor, pieces, digests in groups:
+            other = pieces[0].raster
+            if other.crs != raster.crs or not np.allclose(linear(other), matrix, rtol=1e-6, atol=0):
+                continue
+            at = np.linalg.solve(linear(other), corner - np.array(anchor))
+            if np.abs(at - np.round(at)).max() < 0.05:
+                pieces.append(Piece(raster, round(float(at[0])), round(float(at[1]))))
+                digests.append(digest)
+                break
+        else:
+            # The lattice counts from the CRS's own origin, so that a neighbour more or less moves no chunk.
+            at = np.round(np.linalg.solve(matrix, corner))
+            start = corner - matrix @ at
+            piece = Piece(raster, int(at[0]), int(at[1]))
+            groups.append(((float(start[0]), float(start[1])), [piece], [digest]))
+    return [Mosaic(pieces, anchor, fingerprint(digests), cache) for anchor, pieces, digests in groups]
+
+
+def pull(heights: Heights, share: Weights) -> tuple[Heights, Weights]:
+    """Average two by two what was measured; give the means and the shares of half the size."""
+    total = _sum_four(heights * share)
+    weight = _sum_four(share)
+    mean = np.where(weight > 0, total / np.where(weight > 0, weight, 1), 0).astype(np.float32)
+    return mean, weight * np.float32(0.25)
+
+
+def fill(heights: Heights, share: Weights, base: float) -> Heights:
+    """Stretch a smooth skin over the voids, from their rim (a membrane, solved from coarse to fine).
+
+    Args:
+        heights: float32[n, n], n a multiple of 2**FILL_LEVELS.
+        share: float32[n, n]; 0 where nothing was measured.
+        base: the height where no data is near, metres.
+    """
+    levels = [(heights, share)]
+    for _ in range(FILL_LEVELS):
+        levels.append(pull(*levels[-1]))
+    skin = np.where(levels[-1][1] > 0, levels[-1][0], np.float32(base))
+    for measured, weight in reversed(levels):
+        if measured.shape != skin.shape:
+            skin = cv2.resize(skin, measured.shape[::-1], interpolation=cv2.INTER_LINEAR)
+        void = weight == 0
+        skin = np.where(void, skin, measured)
+        _relax(skin, void)
+    return skin
+
+
+# Patra and Karttunen's isotropic nine-point Laplacian: its weights about the centre, made into a mean.
+_STENCIL = np.array([[1, 4, 1], [4, 0, 4], [1, 4, 1]], np.float32) / 20
+
+
+def _relax(skin: Heights, void: NDArray[np.bool_]) -> None:
+    """Smooth the voids in place, holding all else."""
+    rows, columns = np.flatnonzero(void.any(axis=1)), np.flatnonzero(void.any(axis=0))
+    if not len(rows):
+        return
+    part = (
+        slice(max(0, rows[0] - 1), rows[-1] + 2),
+        slice(max(0, columns[0] - 1), columns[-1] + 2),
+    )
+    inner, hollow = np.ascontiguousarray(skin[part]), np.ascontiguousarray(void[part]).astype(np.uint8)
+    for _ in range(RELAX):
+        smooth = cv2.filter2D(inner, -1, _STENCIL, borderType=cv2.BORDER_REPLICATE)
+        cv2.copyTo(smooth, hollow, inner)
+    skin[part] = inner
+
+
+def _false_zeros(heights: Heights, valid: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Find zeros that stand for voids: small patches, all of whose rim is high ground."""
+    zero = valid & (heights == 0)
+    if not zero.any() or not (heights > ZERO_CLIFF).any():
+        return np.zeros_like(zero)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(zero.astype(np.uint8), connectivity=8)
+    spread = cv2.dilate(labels.astype(np.float32), np.ones((3, 3), np.uint8))
+    rim = ~zero & (spread > 0)
+    lowest = np.full(count, np.inf)
+    # Between two patches the rim counts for the one with the greater number; both lie close together then.
+    np.minimum.at(lowest, spread[rim].astype(np.int64), np.where(valid[rim], heights[rim], np.inf))
+    size = zero.shape[0]
+    left, top, width, height = stats[:, 0], stats[:, 1], stats[:, 2], stats[:, 3]
+    whole = (left > 0) & (top > 0) & (left + width < size) & (top + height < size)
+    small = (width < RIM) & (height < RIM)
+    false = whole & small & (lowest > ZERO_CLIFF) & np.isfinite(lowest)
+    false[0] = False
+    return np.asarray(false[labels])
+
+
+def _inset(index: NDArray[np.int64], size: int) -> NDArray[np.float64]:
+    return np.minimum(np.minimum(index + 1, size - index), OVERLAP).astype(np.float64)
+
+
+def _sum_four(a: NDArray[np.float32]) -> NDArray[np.float32]:
+    return (a[0::2, 0::2] + a[0::2, 1::2]) + (a[1::2, 0::2] + a[1::2, 1::2])
+
+
+def _chunks(
+    left: int, top: int, right: int, bottom: int
+) -> Iterator[tuple[int, int, tuple[slice, slice], tuple[slice, slice]]]:
+    """Give the chunks that touch a box: their number, the part of the chunk, the part of the box."""
+    for j in range(top // CHUNK, -(-bottom // CHUNK)):
+        for i in range(left // CHUNK, -(-right // CHUNK)):
+            x0, x1 = max(left, i * CHUNK), min(right, (i + 1) * CHUNK)
+            y0, y1 = max(top, j * CHUNK), min(bottom, (j + 1) * CHUNK)
+            here = slice(y0 - j * CHUNK, y1 - j * CHUNK), slice(x0 - i * CHUNK, x1 - i * CHUNK)
+            yield i, j, here, (slice(y0 - top, y1 - top), slice(x0 - left, x1 - left))
+
+
+def _load(path: Path) -> Samples | None:
+    try:
+        both = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    if both.shape != (2, CHUNK, CHUNK) or both.dtype != np.float32:
+        return None
+    return Samples(both[0], both[1])
+
+
+def _save(path: Path, samples: Samples) -> None:
+    """Keep a chunk; a cache that cannot be written is no reason to stop."""
+    import os
+    import tempfile
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, suffix=".part")
+        with os.fdopen(handle, "wb") as file:
+            np.save(file, np.stack(samples))
+        os.replace(name, path)
+    except OSError:
+        return
+
+
+def lonlat_outline(mosaic: Mosaic) -> NDArray[np.float64]:
+    """Give points along the rims of all rasters in degrees: float64[n, 2]."""
+    import pyproj
+
+    points = np.concatenate([outline(p.raster) for p in mosaic.pieces])
+    lon, lat = pyproj.Transformer.from_crs(mosaic.crs, "EPSG:4326", always_xy=True).transform(
+        points[:, 0], points[:, 1]
+    )
+    out = np.column_stack([lon, lat])
+    return out[np.isfinite(out).all(axis=1)]
+
+
+def sample_metres(mosaic: Mosaic) -> float:
+    """Tell how far apart the samples are on the ground at the middle of the data, metres."""
+    import pyproj
+
+    left, top, right, bottom = mosaic.box
+    matrix = linear(mosaic.pieces[0].raster)
+    size = math.sqrt(abs(float(np.linalg.det(matrix))))
+    crs = pyproj.CRS(mosaic.crs)
+    if not crs.is_geographic:
+        return size * crs.axis_info[0].unit_conversion_factor
+    middle = lonlat_outline(mosaic)[:, 1]
+    latitude = (middle.min() + middle.max()) / 2
+    # A degree of a meridian on the sphere of Web Mercator.
+    return size * 111_319.49 * math.sqrt(math.cos(math.radians(latitude)))
