@@ -184,9 +184,9 @@ class VectorLayer:
     def pick(self, chosen: NDArray[np.int64]) -> "VectorLayer":
         """Give the layer of the chosen features, in the order given."""
         counts = self.features[chosen + 1] - self.features[chosen]
-        ring_index = _spans(self.features[chosen], counts)
+        ring_index = spans(self.features[chosen], counts)
         sizes = self.rings[ring_index + 1] - self.rings[ring_index]
-        vertex_index = _spans(self.rings[ring_index], sizes)
+        vertex_index = spans(self.rings[ring_index], sizes)
         rows = {name: getattr(self, name)[chosen] for name in PER_FEATURE}
         return VectorLayer(
             kind=self.kind,
@@ -218,7 +218,7 @@ PER_FEATURE = (
 """Fields of a :class:`VectorLayer` with one row a feature."""
 
 
-def _spans(starts: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.int64]:
+def spans(starts: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.int64]:
     """Concatenate ``arange(start, start + count)`` for every pair."""
     if not len(starts):
         return np.zeros(0, np.int64)

@@ -85,6 +85,9 @@ class PlacedLabel:
         glyphs: shaped and placed.
         box: left, top, right, bottom in logical pixels, halo included.
         detail: its seed's detail.
+        x: logical pixels of the anchor: its seed's, or the middle of the words where there is no mark.
+        y: logical pixels of the same.
+        mark: name of the little sign drawn at the anchor; empty for none.
     """
 
     text: str
@@ -95,3 +98,6 @@ class PlacedLabel:
     glyphs: tuple[PlacedGlyph, ...]
     box: tuple[float, float, float, float]
     detail: str = ""
+    x: float = 0.0
+    y: float = 0.0
+    mark: str = ""

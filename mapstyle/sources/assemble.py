@@ -29,6 +29,9 @@ Tables = dict[Key, FeatureTable]
 ROWS = tuple(f.name for f in fields(FeatureTable) if f.name not in ("kind", "shape"))
 """Fields of a table with one row a feature."""
 
+SAME_NAME: Mapping[Key, float] = {(K.PLACE, Shape.POINT): 0.1, (K.POI, Shape.POINT): 0.003}
+"""Degrees within which two points of one name are one thing, mapped as a node and once more as an area."""
+
 WORLD_BOX: Box = (-180.0, -MAX_LATITUDE, 180.0, MAX_LATITUDE)
 
 
@@ -68,9 +71,10 @@ class _Gathered:
             return
         self.seen += 1
         self.layers.add(plain_name(raw.name))
-        if raw.broken:
-            self.fates["whose shape cannot be read were left out"] += raw.broken
         geometry, fates = clean(raw.geometry, raw.crs, self.shown)
+        if raw.broken:
+            fates["whose shape cannot be read were left out"] = raw.broken
+            fates["without a shape were left out"] -= raw.broken
         self.fates.update(fates)
         raw = replace(raw, geometry=geometry)
         reading = read_schema(raw, kind)
@@ -125,6 +129,8 @@ class _Gathered:
         if "populated_places" in self.layers:
             self._forget_simple_places()
         tables: Tables = {key: _unique(join_tables(parts)) for key, parts in self.pieces.items()}
+        for key in tables.keys() & SAME_NAME.keys():
+            tables[key] = _once_by_name(tables[key], SAME_NAME[key])
         self._tell()
         bounds = bounds_of(tables) if tables else WORLD_BOX
         if (borders := tables.get((K.BORDER, Shape.LINE))) is not None:
@@ -140,7 +146,7 @@ class _Gathered:
             self.pieces[K.PLACE, Shape.POINT] = [best]
 
     def _tell(self) -> None:
-        for fate, count in sorted(self.fates.items()):
+        for fate, count in sorted((+self.fates).items()):
             self.notes.append(f"{self.shown}: {count} features {fate}")
         if self.untold:
             which = ", ".join(self.untold)
@@ -206,6 +212,23 @@ def _unique(table: FeatureTable) -> FeatureTable:
     """Keep the first of features that are one and the same in the source."""
     _, first = np.unique(table.ids, return_index=True)
     return table if len(first) == len(table) else pick_rows(table, np.sort(first))
+
+
+def _once_by_name(table: FeatureTable, near: float) -> FeatureTable:
+    """Keep of points with the same name, one near the other, the one of highest rank (of these the first)."""
+    groups: dict[str, list[int]] = defaultdict(list)
+    for i in np.argsort(table.rank, kind="stable"):
+        if name := table.names[i].get(""):
+            groups[name].append(int(i))
+    gone = []
+    for rows in groups.values():
+        kept: list[int] = []
+        for i in rows:
+            if any(table.geometry[i].distance(table.geometry[k]) < near for k in kept):
+                gone.append(i)
+            else:
+                kept.append(i)
+    return pick_rows(table, np.setdiff1d(np.arange(len(table)), gone)) if gone else table
 
 
 def bounds_of(tables: Mapping[Key, FeatureTable]) -> Box:

@@ -33,7 +33,9 @@ def clean(shapes: Shapes, crs: str | None, shown: str) -> tuple[Shapes, Counter[
     fates: Counter[str] = Counter()
     shapes = shapely.force_2d(shapes)
     absent = shapely.is_missing(shapes) | shapely.is_empty(shapes)
-    _drop(shapes, absent, "without a shape were left out", fates)
+    if absent.any():
+        shapes[absent] = None
+        fates["without a shape were left out"] = int(absent.sum())
     _drop(shapes, _not_finite(shapes), "with coordinates that are no numbers were left out", fates)
     if not absent.all() and shapely.is_missing(shapes).all():
         raise SourceError(f"{shown} holds no shape with finite coordinates")

@@ -178,9 +178,7 @@ class Mosaic:
             width, height = piece.raster.width, piece.raster.height
             x0, x1 = max(left, piece.column), min(left + side, piece.column + width)
             y0, y1 = max(top, piece.row), min(top + side, piece.row + height)
-            heights, valid = piece.raster.read(
-                x0 - piece.column, y0 - piece.row, x1 - piece.column, y1 - piece.row
-            )
+            heights, valid = piece.raster.read(x0 - piece.column, y0 - piece.row, x1 - piece.column, y1 - piece.row)
             say = np.minimum.outer(
                 _inset(np.arange(y0, y1) - piece.row, height), _inset(np.arange(x0, x1) - piece.column, width)
             )
@@ -228,9 +226,7 @@ def turn(raster: Raster) -> int:
     return round(columns) if abs(columns - round(columns)) < 0.05 else 0
 
 
-def join(
-    rasters: Sequence[tuple[str, Raster]], cache: Path | None
-) -> list[Mosaic]:
+def join(rasters: Sequence[tuple[str, Raster]], cache: Path | None) -> list[Mosaic]:
     """Join rasters whose samples lie on one lattice and which are near each other.
 
     Args:

@@ -22,6 +22,8 @@ PARQUET_SUFFIXES = (".parquet", ".geoparquet")
 VECTOR_SUFFIXES = (*OSM_SUFFIXES, *GDAL_SUFFIXES, *PARQUET_SUFFIXES)
 ELEVATION_SUFFIXES = (".tif", ".tiff", ".hgt", ".hgt.zip")
 OSM_LAYERS = ("points", "lines", "multipolygons")
+_INDEX_GROWTH = 12
+"""Bytes of GDAL's index of nodes to a byte of PBF, about."""
 
 WHAT_CAN_BE_READ = (
     "OpenStreetMap .osm.pbf .osm .osm.gz .osm.bz2; .gpkg .geojson .json .shp .fgb .parquet; "
@@ -193,6 +195,8 @@ def _read_layer(path: Path, shown: str, name: str, is_osm: bool) -> RawLayer:
             {
                 "OSM_CONFIG_FILE": str(Path(__file__).with_name("osmconf.ini")),
                 "OSM_USE_CUSTOM_INDEXING": "NO",  # ids out of order are common outside official extracts
+                # MiB of memory for its index of nodes, taken at once; beyond it goes to disk.
+                "OSM_MAX_TMPFILE_SIZE": str(min(2000, 10 + _INDEX_GROWTH * (path.stat().st_size >> 20))),
             }
         )
     # Not as Arrow: that way GDAL ends a file that is cut short as if it were done.

@@ -186,6 +186,7 @@ def _refine(
         # Six steps of 500 m below 3000 m; judgement, and a function of the peak alone.
         by_height = np.clip(np.ceil((3000.0 - np.nan_to_num(ele, nan=0.0)) / 500.0), 0, 5).astype(np.int64)
         rank = np.clip(by_height + rank, 0, 5)
+        detail = np.where(detail == "yes", "saddle", detail)  # mountain_pass=yes
     elif kind is K.BORDER:
         rank = whole_numbers(raw, "admin_level", 0, 15)[rows]
         rank = np.where(rank == 0, 15, rank)

@@ -17,6 +17,8 @@ MARGIN = 0.25
 """Least distance, degrees, that the sea goes on beyond the data."""
 _EDGE = 1e-6
 """Degrees within which a coordinate counts as lying on ±180° or on the limit of latitude."""
+_CRACK = 1e-4
+"""Degrees, about 10 m: a gap that is bridged wherever it is."""
 _GUESS = 1e-3
 """Weight of a line that was only supposed, against one that is in the data."""
 
@@ -130,57 +132,62 @@ def _area_box(coords: list[Coords], data: Box) -> Box:
 def _loose_ends(coords: list[Coords], data: Box, box: Box) -> tuple[list[Coords], int]:
     """Find where the coast breaks off, and supply what is missing.
 
-    An end is joined to the nearest beginning if that is nearer than the data's edge; else it is carried on
-    to the border of the box.
+    An end is joined to the nearest beginning if that is nearer than the data's edge, on the course of either
+    and there and back; else it is carried on to the border of the box.
 
     Returns:
         The lines supplied, land on their left, and how many of them (the last) reach to the border.
     """
     degree = Counter(tuple(c[i]) for c in coords for i in (0, -1))
     ends = [c for c in coords if degree[tuple(c[-1])] == 1]
-    starts = [c for c in coords if degree[tuple(c[0])] == 1]
+    starts = [c[::-1] for c in coords if degree[tuple(c[0])] == 1]  # turned, so that they too end loose
     squeeze = np.array([np.cos(np.radians((data[1] + data[3]) / 2)), 1.0])
     links: list[Coords] = []
     open_ends, open_starts = set(range(len(ends))), set(range(len(starts)))
     if ends and starts:
-        from_points = np.array([c[-1] for c in ends]) * squeeze
-        to_points = np.array([c[0] for c in starts]) * squeeze
-        gap = np.hypot(*(from_points[:, None] - to_points[None]).transpose(2, 0, 1))
-        to_edge = np.array([_to_edge(p, data, squeeze) for p in from_points])
-        back_to_edge = np.array([_to_edge(p, data, squeeze) for p in to_points])
-        near = np.argwhere(gap < to_edge[:, None] + back_to_edge[None])
+        here = np.array([c[-1] for c in ends]) * squeeze
+        there = np.array([c[-1] for c in starts]) * squeeze
+        gap = np.hypot(*(here[:, None] - there[None]).transpose(2, 0, 1))
+        to_edge = np.array([_to_edge(c, data, squeeze) for c in ends])
+        back_to_edge = np.array([_to_edge(c, data, squeeze) for c in starts])
+        near = np.argwhere((gap < 2 * np.minimum(to_edge[:, None], back_to_edge[None])) | (gap < _CRACK))
         for i, j in near[np.argsort(gap[tuple(near.T)], kind="stable")]:
             if i in open_ends and j in open_starts:
                 open_ends.discard(int(i))
                 open_starts.discard(int(j))
-                if gap[i, j] > 0:
-                    links.append(np.stack([ends[i][-1], starts[j][0]]))
+                links.append(np.stack([ends[i][-1], starts[j][-1]]))
     tree = shapely.STRtree([shapely.LineString(c) for c in coords])
     out = [_carried_on(ends[i], box, squeeze, tree) for i in sorted(open_ends)]
-    out += [_carried_on(starts[j][::-1], box, squeeze, tree)[::-1] for j in sorted(open_starts)]
+    out += [_carried_on(starts[j], box, squeeze, tree)[::-1] for j in sorted(open_starts)]
     return links + out, len(out)
 
 
-def _to_edge(point: Coords, data: Box, squeeze: Coords) -> float:
-    """Measure from a point (squeezed) to the nearest edge of the data; 0 outside it."""
-    west, south = np.array(data[:2]) * squeeze
-    east, north = np.array(data[2:]) * squeeze
-    x, y = point
-    return float(max(0.0, min(x - west, east - x, y - south, north - y)))
+def _course(way: Coords, box: Box, squeeze: Coords) -> float:
+    """Measure the direction, in radians, of a way's last stretch: a tenth of the box long, so as to be steady."""
+    reach = 0.1 * np.hypot(*((np.array(box[2:]) - np.array(box[:2])) * squeeze))
+    distance = np.hypot(*((way - way[-1]) * squeeze).T)
+    far = np.flatnonzero(distance > reach)
+    east, north = (way[-1] - (way[far[-1]] if len(far) else way[0])) * squeeze
+    return float(np.arctan2(north, east))
+
+
+def _to_edge(way: Coords, data: Box, squeeze: Coords) -> float:
+    """Measure how far a way would have to go on from its end to leave the data; 0 where it has."""
+    end = way[-1]
+    if (end <= data[:2]).any() or (end >= data[2:]).any():
+        return 0.0
+    angle = _course(way, data, squeeze)
+    ahead = np.array([np.cos(angle), np.sin(angle)]) / squeeze
+    return float(np.hypot(*((_border_point(end, ahead, data) - end) * squeeze)))
 
 
 def _carried_on(way: Coords, box: Box, squeeze: Coords, tree: Any) -> Coords:
     """Carry a way on, straight, from its end to the border of the box.
 
-    It keeps to the way's own course over its last stretch unless that would run into other coast, and then
-    turns as little as it must.
+    It keeps to the way's own course unless that would run into other coast, and then turns as little as it
+    must.
     """
-    end = way[-1]
-    reach = 0.1 * np.hypot(*((np.array(box[2:]) - np.array(box[:2])) * squeeze))
-    distance = np.hypot(*((way - end) * squeeze).T)
-    far = np.flatnonzero(distance > reach)
-    back = way[far[-1]] if len(far) else way[0]
-    course = np.arctan2(*((end - back) * squeeze)[::-1])
+    end, course = way[-1], _course(way, box, squeeze)
     best: tuple[int, Coords] | None = None
     for turn in (0, 1, -1, 2, -2, 3, -3, 4, -4, 5, -5, 6, -6):
         angle = course + turn * np.pi / 8

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from mapstyle.sources.assemble import join_tables, pick_rows, read_file
 from mapstyle.sources.atlas import Atlas, FeatureTable, Shape
 from mapstyle.sources.reader import ELEVATION_SUFFIXES, WHAT_CAN_BE_READ, WHERE_TO_GET_ONE, SourceName
 
-READER_VERSION = 2
+READER_VERSION = 6
 """Raised whenever the same file would be read differently, so that copies kept from before are not used."""
 
 Progress = Callable[[str], None]
@@ -120,7 +121,8 @@ def save_atlas(atlas: Atlas, path: Path) -> None:
         ),
     }
     for field in _PLAIN:
-        columns[field] = pa.array(np.concatenate([getattr(t, field) for t in tables] or [np.zeros(0)]))
+        whole = np.concatenate([getattr(t, field) for t in tables] or [np.zeros(0)])
+        columns[field] = pa.array(whole.astype(np.uint8) if whole.dtype == np.bool_ else whole)
     table = pa.table(columns).replace_schema_metadata({"atlas": json.dumps(told)})
     sink = pa.BufferOutputStream()
     with pa.ipc.new_file(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression="lz4")) as writer:
@@ -132,7 +134,8 @@ def save_atlas(atlas: Atlas, path: Path) -> None:
         beside.write_bytes(hashlib.blake2b(body, digest_size=32).digest() + body)
         beside.replace(path)
     except OSError:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):
+            beside.unlink()
 
 
 _PLAIN = ("ids", "rank", "layer", "bridge", "tunnel", "width", "height", "base")
@@ -150,9 +153,11 @@ def load_atlas(path: Path) -> Atlas | None:
         return None
     table = pa.ipc.open_file(pa.py_buffer(memoryview(data)[32:])).read_all()
     told = json.loads(table.schema.metadata[b"atlas"])
-    rows: dict[str, Any] = {f: table[f].to_numpy() for f in _PLAIN}
-    rows["geometry"] = shapely.from_wkb(table["geometry"].to_numpy())
-    rows["detail"] = np.asarray(table["detail"].combine_chunks().to_numpy(zero_copy_only=False), object)
+    # Arrow's own way to NumPy would load pandas, which takes longer than all the rest.
+    rows: dict[str, Any] = {f: np.from_dlpack(table[f].combine_chunks()) for f in _PLAIN}
+    rows.update({f: rows[f].astype(np.bool_) for f in ("bridge", "tunnel")})
+    rows["geometry"] = shapely.from_wkb(table["geometry"].to_pylist())
+    rows["detail"] = np.array([*table["detail"].to_pylist(), None], object)[:-1]
     rows["names"] = np.empty(len(table), object)
     rows["names"][:] = [json.loads(n) if n else {} for n in table["names"].to_pylist()]
     tables, start = {}, 0

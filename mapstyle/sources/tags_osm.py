@@ -136,7 +136,7 @@ LINES: Sequence[Rules] = (
     (("railway", {
         **_all(K.RAIL, "rail"),
         **_all(K.RAIL, "light_rail narrow_gauge subway preserved funicular monorail", 1),
-        **_all(K.TRAM, "tram miniature"),
+        **_all(K.TRAM, "tram"),
     }),),
     (("waterway", {
         **_all(K.RIVER, "river"),

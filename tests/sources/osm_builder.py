@@ -56,9 +56,7 @@ class Osm:
 
 def _tags(tags: dict[str, str]) -> str:
     # ``building__levels`` stands for ``building:levels``.
-    return "".join(
-        f"<tag k={quoteattr(k.replace('__', ':'))} v={quoteattr(v)}/>" for k, v in tags.items()
-    )
+    return "".join(f"<tag k={quoteattr(k.replace('__', ':'))} v={quoteattr(v)}/>" for k, v in tags.items())
 
 
 def square(west: float, south: float, size: float) -> list[Point]:

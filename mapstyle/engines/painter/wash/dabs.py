@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field as Setting
 
-from mapstyle.engines.painter.brush import Brush, Colour, Share, blur_reach
+from mapstyle.engines.painter.brush import Colour, Share, blur_reach
 from mapstyle.engines.painter.canvas import Canvas
 from mapstyle.engines.painter.masks import blur, ramp, scatter
-from mapstyle.engines.painter.wash.hand import HOLD_REACH, HOLDS, flow, hand, held_off, hue, look
-from mapstyle.engines.painter.wash.land import CLASSES
+from mapstyle.engines.painter.wash.hand import HOLD_REACH, HOLDS, flow, hand, held_off, hue, look, quiet
+from mapstyle.engines.painter.wash.land import CLASSES, ClassName
 from mapstyle.engines.painter.wash.pigment import (
     byte_hash,
     byte_table,
@@ -23,6 +23,7 @@ from mapstyle.engines.painter.wash.pigment import (
     look_up,
     spread_table,
 )
+from mapstyle.engines.painter.wash.sparse import Sparse
 from mapstyle.frame import Frame, Grid
 from mapstyle.noise import periodic
 
@@ -86,14 +87,14 @@ def body_table(rim: float) -> Field:
     return byte_table(profile)
 
 
-class Dabs(Brush):
+class Dabs(Sparse):
     """Touches of the brush scattered over some land covers, thinned by ground noise."""
 
     brush: Literal["dabs"] = "dabs"
-    needs: ClassVar[frozenset[str]] = frozenset({"landcover", "building", *HOLDS})
+    needs: ClassVar[frozenset[str]] = frozenset({"landcover", "building", "calm", *HOLDS})
     writes: ClassVar[frozenset[str]] = frozenset({"density"})
 
-    classes: tuple[str, ...] = Setting(description="land classes they are put on")
+    classes: tuple[ClassName, ...] = Setting(description="land classes they are put on")
     pigments: tuple[Colour, Colour] = Setting(description="colours of single dabs")
     cell: Literal[4, 8, 16, 32] = Setting(16, description="two dabs in each square of this many px")
     radius: tuple[float, float] = Setting((2.2, 5.0), description="smallest and largest, px")
@@ -117,13 +118,14 @@ class Dabs(Brush):
         table[[int(CLASSES[c]) for c in self.classes]] = 255
         return table
 
-    def paint(self, canvas: Canvas) -> None:
+    def where(self, canvas: Canvas) -> Bytes:
+        """Follow the land classes."""
+        return cv2.LUT(canvas.control("landcover"), self._chosen)
+
+    def touch(self, canvas: Canvas) -> None:
         """Set the dabs."""
-        where = cv2.LUT(canvas.control("landcover"), self._chosen)
-        if not cv2.countNonZero(where):
-            return
         s = canvas.s
-        free = blur(where.astype(f32) * f32(1 / 255), _INSIDE_SIGMA * s)
+        free = blur(self.where(canvas).astype(f32) * f32(1 / 255), _INSIDE_SIGMA * s)
         free = ramp(free, 0.55, 0.75)
         free *= f32(1) - held_off(canvas)
         if "building" in canvas.scene:
@@ -146,13 +148,14 @@ class Dabs(Brush):
             side *= f32(-self.volume / (self.radius[1] * s))
             side += f32(1)
             kept *= np.clip(side, 0.2, 1.8, out=side)
+        quiet(canvas, kept)
         mix = look_up(spread_table(5) - f32(0.5), kind)
         mix += hue(canvas)
         np.clip(mix, 0, 1, out=mix)
         lay(canvas, kept, density_of(self.pigments[0]), density_of(self.pigments[1]), mix)
 
 
-class Trees(Brush):
+class Trees(Sparse):
     """Trees that are mapped one by one: a dab with a pooled rim and a small violet shade."""
 
     brush: Literal["trees"] = "trees"
@@ -169,10 +172,12 @@ class Trees(Brush):
         """The length of the shade."""
         return ceil_reach(self.throw, 1)
 
-    def paint(self, canvas: Canvas) -> None:
+    def where(self, canvas: Canvas) -> Bytes | None:
+        """Follow the crowns."""
+        return cv2.compare(canvas.control("tree"), 0.0, cv2.CMP_GT) if "tree" in canvas.scene else None
+
+    def touch(self, canvas: Canvas) -> None:
         """Shade, then dab."""
-        if "tree" not in canvas.scene:
-            return
         near = canvas.control("tree")
         edge = near + hand(canvas) * f32(0.18)
         body = ramp(edge, 0.03, 0.22)

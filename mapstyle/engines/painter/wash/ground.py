@@ -21,9 +21,10 @@ from mapstyle.engines.painter.wash.hand import (
     hand,
     held_off,
     hue,
+    quiet,
     trembling,
 )
-from mapstyle.engines.painter.wash.land import CLASSES
+from mapstyle.engines.painter.wash.land import CLASSES, ClassName
 from mapstyle.engines.painter.wash.paper import tooth
 from mapstyle.engines.painter.wash.pigment import (
     ByLevel,
@@ -36,13 +37,14 @@ from mapstyle.engines.painter.wash.pigment import (
     look_up,
     spread_table,
 )
+from mapstyle.engines.painter.wash.sparse import Sparse
 
 Field = NDArray[np.float32]
 f32 = np.float32
 
 
 class Relief(Brush):
-    """Hills: slopes turned from the light take two cool glazes, slopes towards it are lifted warm."""
+    """Hills: slopes turned from the light take cool glazes, slopes towards it are lifted warm."""
 
     brush: Literal["relief"] = "relief"
     needs: ClassVar[frozenset[str]] = frozenset({"hillshade", "elevation", *HOLDS})
@@ -53,6 +55,11 @@ class Relief(Brush):
     strength: ByLevel = Setting(((0.0, 0.8),), description="strength of the glazes, by level")
     heights: tuple[tuple[float, Colour], ...] = Setting((), description="metres above the sea -> tint of the ground")
     tint: ByLevel = Setting(((0.0, 0.0),), description="strength of the tints, by level")
+    soft: float = Setting(0.6, ge=0, le=2, description="strength of the soft glaze")
+    hard: float = Setting(0.13, ge=0, le=1, description="strength of each glaze with an edge")
+    steps: tuple[float, ...] = Setting(
+        (0.12, 0.24, 0.38, 0.54), description="darkness of slope at which a further glaze begins, 0..1"
+    )
     smoothing: float = Setting(1.2, ge=0, le=4, description="blur of the light before it is painted, px")
 
     @property
@@ -90,13 +97,14 @@ class Relief(Brush):
         light = blur(canvas.control("hillshade"), self.smoothing * canvas.s)
         light = light + hand(canvas, other=True) * np.abs(light) * f32(0.25)
         dark = np.clip(-light, 0, 1)
-        # A soft glaze for the form, and a second with an edge where the slope turns well away.
-        form = dark * f32(0.85)
-        edge = ramp(dark, 0.20, 0.26)
-        edge += ramp(np.abs(dark - f32(0.245)), 0.05, 0.0) * f32(0.35)
-        form += edge * f32(0.16)
-        deep = ramp(dark, 0.42, 0.49)
-        form += deep * f32(0.20)
+        # A soft glaze for the form, and further ones with an edge where the slope turns further away.
+        form = dark * f32(self.soft)
+        for at in self.steps:
+            inward = dark - f32(at)
+            form += ramp(inward, -0.02, 0.03) * f32(self.hard)
+            # The rim of the glaze, where it dried.
+            np.abs(inward, out=inward)
+            form += ramp(inward, 0.04, 0.0) * f32(0.4 * self.hard)
         form *= flow(canvas) * f32(0.14) + f32(1)
         form *= free
         form *= f32(strength)
@@ -128,8 +136,8 @@ class Puddles(Brush):
     needs: ClassVar[frozenset[str]] = frozenset({"landcover", "parcel", *HOLDS})
     writes: ClassVar[frozenset[str]] = frozenset({"density"})
 
-    drops: Mapping[str, Puddle] = Setting(description="land class -> what is dropped into it")
-    cell: Literal[16, 32, 64] = Setting(32, description="size of the drops, px")
+    drops: Mapping[ClassName, Puddle] = Setting(description="land class -> what is dropped into it")
+    cell: Literal[16, 32, 64, 128, 256] = Setting(32, description="size of the drops, px")
     edge: Share = Setting(0.5, description="how much pigment pools at their edges")
     push: Share = Setting(0.7, description="how far they push the first wash aside")
     stream: int = Setting(31, ge=0, description="which noise they follow; another number, other places")
@@ -173,14 +181,14 @@ class Puddles(Brush):
             density[i] += look_up(pigment[i], cover) * body
 
 
-class Rows(Brush):
+class Rows(Sparse):
     """Furrows, vines and fruit trees: dry strokes along each parcel's own direction."""
 
     brush: Literal["rows"] = "rows"
-    needs: ClassVar[frozenset[str]] = frozenset({"landcover", "parcel", *HOLDS})
+    needs: ClassVar[frozenset[str]] = frozenset({"landcover", "parcel", "calm", *HOLDS})
     writes: ClassVar[frozenset[str]] = frozenset({"density"})
 
-    classes: tuple[str, ...] = Setting(description="land classes that are drawn in rows")
+    classes: tuple[ClassName, ...] = Setting(description="land classes that are drawn in rows")
     pigments: tuple[Colour, Colour] = Setting(description="colours of the rows")
     pitch: float = Setting(6.0, ge=2, le=64, description="distance between rows, px")
     width: float = Setting(1.6, ge=0.5, le=16, description="width of a row, px")
@@ -194,26 +202,32 @@ class Rows(Brush):
         """The trembling outline, softened, and what washes are held off."""
         return max(TREMOR_REACH + blur_reach(1.2), HOLD_REACH)
 
-    def paint(self, canvas: Canvas) -> None:
-        """Draw the rows."""
+    @cached_property
+    def _chosen(self) -> NDArray[np.uint8]:
+        table = np.zeros(256, np.uint8)
+        table[[int(CLASSES[c]) for c in self.classes]] = 255
+        return table
+
+    def where(self, canvas: Canvas) -> NDArray[np.uint8] | None:
+        """Follow the land classes; a model gets no hatching."""
         if canvas.base:
-            return
-        chosen = np.zeros(256, np.uint8)
-        chosen[[int(CLASSES[c]) for c in self.classes]] = 255
-        cover = trembling(canvas, "landcover").astype(np.uint8, copy=False)
-        where = cv2.LUT(cover, chosen)
-        if not cv2.countNonZero(where):
-            return
+            return None
+        return cv2.LUT(trembling(canvas, "landcover").astype(np.uint8, copy=False), self._chosen)
+
+    def touch(self, canvas: Canvas) -> None:
+        """Draw the rows."""
+        where = self.where(canvas)
+        assert where is not None, "a sparse brush is only called where there is something to follow"
         s = canvas.s
         char = byte_hash(trembling(canvas, "parcel").astype(np.uint32, copy=False), 21)
-        has = byte_table(lambda b: (b / 256 < self.share) * 1.0)
+        has = byte_table(lambda b: np.where(b / 256 < self.share, 1.0, 0.0))
         angle = (np.arange(256) * 167 % 256) / 256 * np.pi
         x, y = logical_world(canvas)
         # Far from the origin a float holds 1/128 px: coarse steps of direction keep neighbours in step.
         cosine, sine = look_up(np.cos(angle).astype(f32), char), look_up(np.sin(angle).astype(f32), char)
         across = cosine * x
         across += sine * y
-        cv2.scaleAdd(hand(canvas), 0.7, across, dst=across)
+        cv2.scaleAdd(hand(canvas), 1.3, across, dst=across)
         half = self.width / 2
         off = remainder(across, self.pitch)
         off -= f32(self.pitch / 2)
@@ -240,4 +254,5 @@ class Rows(Brush):
         inside *= f32(1) - held_off(canvas)
         stroke *= inside
         stroke *= f32(self.strength)
+        quiet(canvas, stroke)
         lay(canvas, stroke, density_of(self.pigments[0]), density_of(self.pigments[1]), look_up(spread_table(3), char))

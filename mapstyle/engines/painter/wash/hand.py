@@ -14,6 +14,8 @@ from mapstyle.engines.painter.wash.pigment import ByLevel, at_level, ceil_reach
 Field = NDArray[np.float32]
 f32 = np.float32
 
+_QUIET = 0.7
+"""Share of small marks that is left out beneath labels."""
 _STEADY = 0.62
 """Largest push of the hand's noise, so that an outline never moves further than its blur lets it."""
 TREMOR_REACH = 3
@@ -132,6 +134,12 @@ def held_off(canvas: Canvas) -> Field:
         return ramp(near, 0.14, 0.42)
 
     return canvas.keep("held off", make)
+
+
+def quiet(canvas: Canvas, amount: Field) -> None:
+    """Take strength from small marks, in place, where labels will lie."""
+    if "calm" in canvas.scene:
+        amount *= f32(1) - f32(_QUIET) * canvas.control("calm")
 
 
 def pooled(mask: Field, sigma: float) -> Field:

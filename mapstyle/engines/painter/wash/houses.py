@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field as Setting
 
-from mapstyle.engines.painter.brush import Brush, Colour, Share, blur_reach
+from mapstyle.engines.painter.brush import Colour, Share, blur_reach
 from mapstyle.engines.painter.canvas import Canvas
 from mapstyle.engines.painter.masks import blur, cast, edges, ramp
 from mapstyle.engines.painter.wash.hand import drawn, flow, hand, pooled
@@ -25,6 +25,7 @@ from mapstyle.engines.painter.wash.pigment import (
     look_up,
     spread_table,
 )
+from mapstyle.engines.painter.wash.sparse import Sparse, largest_of
 
 Field = NDArray[np.float32]
 f32 = np.float32
@@ -38,7 +39,7 @@ _FLAT = 1
 """``roof_kind`` of a flat roof."""
 
 
-class Shadows(Brush):
+class Shadows(Sparse):
     """The shadows of houses: one cool transparent wash, redrawn by hand."""
 
     brush: Literal["shadows"] = "shadows"
@@ -55,10 +56,12 @@ class Shadows(Brush):
         """The doubled steps of the cast, and the redrawn outline."""
         return ceil_reach(self.longest + 1, blur_reach(_EDGE_SIGMA))
 
-    def paint(self, canvas: Canvas) -> None:
+    def where(self, canvas: Canvas) -> NDArray[np.uint8] | None:
+        """Follow building."""
+        return largest_of(canvas, "building")
+
+    def touch(self, canvas: Canvas) -> None:
         """Lay the shadows."""
-        if "building" not in canvas.scene:
-            return
         s = canvas.s
         height = canvas.control("building_height") * f32(self.length * s)
         np.minimum(height, f32(self.longest * s), out=height)
@@ -72,7 +75,7 @@ class Shadows(Brush):
         lay(canvas, mask, density_of(self.pigments[0]), density_of(self.pigments[1]), canvas.noise(32, 2, 0.6, 33))
 
 
-class Roofs(Brush):
+class Roofs(Sparse):
     """Roofs: each building a touch of its own colour; the side away from the light takes a second one."""
 
     brush: Literal["roofs"] = "roofs"
@@ -99,16 +102,19 @@ class Roofs(Brush):
     def _tables(self) -> tuple[Field, Field]:
         return density_table(self.pitched), density_table(self.flat)
 
-    def paint(self, canvas: Canvas) -> None:
+    def where(self, canvas: Canvas) -> NDArray[np.uint8] | None:
+        """Follow building."""
+        return largest_of(canvas, "building")
+
+    def touch(self, canvas: Canvas) -> None:
         """Lift the ground, lay the roofs, draw about them."""
-        if "building" not in canvas.scene:
-            return
         s = canvas.s
         ids = canvas.control("building_id")
         whole = canvas.cover("building")
         part = blur(edges(ids).astype(f32), 0.6 * s)
         part *= f32(1.5 * s * self.apart)
-        parted = whole * (f32(1) - np.minimum(part, 0.9, out=part))
+        np.minimum(part, 0.9, out=part)
+        parted: Field = whole * (f32(1) - part)
         mask = drawn(parted, hand(canvas) * f32(0.5), _EDGE_SIGMA * s, 0.24, 0.04)
         rim = pooled(mask, _RIM_SIGMA * s)
         lift(canvas, drawn(whole, hand(canvas) * f32(0.5), _EDGE_SIGMA * s, 0.24, 0.04) * f32(0.92))
@@ -123,7 +129,9 @@ class Roofs(Brush):
         cv2.scaleAdd(flow(canvas), 0.14, thick, dst=thick)
         cv2.scaleAdd(canvas.noise(16, 3, 0.6, 35), 0.10, thick, dst=thick)
         roof = blur(canvas.control("roof"), 0.6 * s)
-        slope = cv2.Sobel(roof, cv2.CV_32F, 1, 0, ksize=3, scale=s) + cv2.Sobel(roof, cv2.CV_32F, 0, 1, ksize=3, scale=s)
+        slope = cv2.Sobel(roof, cv2.CV_32F, 1, 0, ksize=3, scale=s) + cv2.Sobel(
+            roof, cv2.CV_32F, 0, 1, ksize=3, scale=s
+        )
         slope *= f32(-0.25)
         np.clip(slope, -0.8, 1, out=slope)
         slope *= f32(self.second)

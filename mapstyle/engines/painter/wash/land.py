@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict
 from pydantic import Field as Setting
 
 from mapstyle.engines.painter.brush import Brush, Colour, Share, blur_reach
@@ -35,12 +35,23 @@ from mapstyle.engines.painter.wash.pigment import (
     look_up,
     spread_table,
 )
+from mapstyle.errors import nearest
 from mapstyle.layers import LandClass
 
 Field = NDArray[np.float32]
 f32 = np.float32
 
-CLASSES = {c.name.lower(): c for c in LandClass}
+CLASSES: Mapping[str, LandClass] = {c.name.lower(): c for c in LandClass}
+"""Land classes by the names that styles use."""
+
+
+def _known(name: str) -> str:
+    if name not in CLASSES:
+        raise ValueError(f"no land class '{name}'. {nearest(name, CLASSES)}")
+    return name
+
+
+ClassName = Annotated[str, AfterValidator(_known)]
 _SEAM_SIGMA = 1.2
 _CROWD_SIGMA = 6.0
 _RIM_SIGMA = 2.4
@@ -67,10 +78,12 @@ class Land(Brush):
     """Washes of land cover: outlines redrawn by hand, pooling at their rims, wandering in hue."""
 
     brush: Literal["land"] = "land"
-    needs: ClassVar[frozenset[str]] = frozenset({"landcover", "parcel", "territory", *HOLDS})
-    writes: ClassVar[frozenset[str]] = frozenset({"density", "grain"})
+    needs: ClassVar[frozenset[str]] = frozenset({"landcover", "parcel", "territory", "shore", *HOLDS})
+    writes: ClassVar[frozenset[str]] = frozenset({"density"})
 
-    washes: Mapping[str, LandWash] = Setting(description="land class -> its wash; 'ground' is what all others follow")
+    washes: Mapping[ClassName, LandWash] = Setting(
+        description="land class -> its wash; 'ground' is what all others follow"
+    )
     realms: tuple[Colour, ...] = Setting(
         (), description="colours of territories, where the ground is tinted by territory"
     )
@@ -81,12 +94,14 @@ class Land(Brush):
     rim: float = Setting(1.5, ge=0, le=4, description="pigment that pools at the rim")
     wander: Share = Setting(0.17, description="how much the strength wanders")
     dry: Share = Setting(0.35, description="how much paper a dry brush leaves bare")
-    granulation: Share = Setting(0.13, description="how much pigment settles in the tooth")
+    coast: ByLevel = Setting(((0.0, 0.0),), description="pigment that gathers along shores, by level")
 
     @property
     def reach(self) -> int:
         """A trembling outline, its seam, and the longest of what is made of it."""
-        seam = 1 + max(blur_reach(_SEAM_SIGMA) + blur_reach(_RIM_SIGMA), blur_reach(_CROWD_SIGMA) + blur_reach(_RIM_SIGMA))
+        seam = 1 + max(
+            blur_reach(_SEAM_SIGMA) + blur_reach(_RIM_SIGMA), blur_reach(_CROWD_SIGMA) + blur_reach(_RIM_SIGMA)
+        )
         run = _BLEED * (blur_reach(_BLEED_SIGMA) + 2)
         return max(TREMOR_REACH + max(seam, run), HOLD_REACH + blur_reach(_RIM_SIGMA))
 
@@ -109,9 +124,8 @@ class Land(Brush):
         char = byte_hash(parcel, 5)
         colours = self._colours(canvas, cover, char)
         wet = self._wet(canvas)
-        dryness = self._coverage(canvas, cover, parcel, char, wet)
+        mask, overlap = self._coverage(canvas, cover, parcel, char, wet)
         held = held_off(canvas)
-        mask, overlap = dryness
         mask *= f32(1) - held
         rim = pooled(mask, _RIM_SIGMA * canvas.s)
         amount = flow(canvas) * f32(self.wander)
@@ -130,12 +144,18 @@ class Land(Brush):
         amount += rim
         overlap *= mask
         amount += overlap
+        coast = at_level(self.coast, canvas.level)
+        if coast > 0 and "water_area" in canvas.scene:
+            inland = canvas.control("shore") + hand(canvas) * f32(3.0)
+            near = ramp(inland, -14.0, 0.0)
+            near *= near
+            near *= mask
+            cv2.scaleAdd(near, coast, amount, dst=amount)
         density = canvas.planes["density"]
         for i in range(3):
             self._run(canvas, colours[i], wet)
             colours[i] *= amount
             density[i] += colours[i]
-        canvas.planes["grain"] += f32(self.granulation - 0.13)
 
     def _colours(self, canvas: Canvas, cover: NDArray[np.uint8], char: NDArray[np.uint8]) -> list[Field]:
         """Give the density per channel of each place's own wash."""

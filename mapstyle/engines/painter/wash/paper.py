@@ -52,6 +52,7 @@ def _settled(period: int, ratio: int) -> Field:
 class WashMedium(Medium):
     """Transparent watercolour on cold-pressed paper: pigments add up in optical density."""
 
+    needs: ClassVar[frozenset[str]] = frozenset({"calm"})
     planes: ClassVar[frozenset[str]] = frozenset({"density", "grain"})
 
     paper: Colour = Setting("#fdfaf1", description="colour of the bare paper")

@@ -7,12 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field as Setting
 
-from mapstyle.engines.painter.brush import Brush, Colour, Share, blur_reach
+from mapstyle.engines.painter.brush import Colour, Share, blur_reach
 from mapstyle.engines.painter.canvas import Canvas
 from mapstyle.engines.painter.masks import blur, ramp
 from mapstyle.engines.painter.wash.hand import drawn, flow, hand, hue, pooled, puddle
 from mapstyle.engines.painter.wash.paper import flocks, tooth
 from mapstyle.engines.painter.wash.pigment import ByLevel, at_level, ceil_reach, density_of, lay, lift
+from mapstyle.engines.painter.wash.sparse import Sparse, largest_of
 
 Field = NDArray[np.float32]
 f32 = np.float32
@@ -27,21 +28,14 @@ DECKS = ("road", "rail", "tram", "pier", "bridge", "runway")
 
 def decks(canvas: Canvas) -> Field | None:
     """Give what crosses water, with a narrow margin, 0..1; None where nothing does. Reach: 3."""
-    found = [canvas.control(n) for n in DECKS if n in canvas.scene]
-    if not found:
+    top = largest_of(canvas, *DECKS)
+    if top is None:
         return None
-
-    def make() -> Field:
-        top = found[0]
-        for plane in found[1:]:
-            top = cv2.max(top, plane)
-        near = blur(top.astype(f32) * f32(1 / 255), _DECK_SIGMA * canvas.s)
-        return ramp(near, 0.12, 0.45)
-
-    return canvas.keep("decks", make)
+    near = blur(top.astype(f32) * f32(1 / 255), _DECK_SIGMA * canvas.s)
+    return ramp(near, 0.12, 0.45)
 
 
-class Water(Brush):
+class Water(Sparse):
     """Seas, lakes and wide rivers: paper left white at the shore, a dark rim, glazes one over another."""
 
     brush: Literal["water"] = "water"
@@ -54,35 +48,39 @@ class Water(Brush):
         ((5.0, 0.10), (17.0, 0.13), (40.0, 0.15)),
         description="distance from the shore at which each further glaze begins, px, and its strength",
     )
+    spread: ByLevel = Setting(((0.0, 1.0),), description="factor on distances from the shore, by level")
     strength: float = Setting(0.55, ge=0, le=3, description="thickness of the first wash")
     rim: float = Setting(1.0, ge=0, le=4, description="pigment that pools at the shore")
     sparkle: Share = Setting(0.6, description="how often a dry brush leaves paper bare far from the shore")
-    granulation: Share = Setting(0.11, description="how much pigment settles in the tooth")
-    flocking: Share = Setting(0.05, description="how much pigment gathers in clusters")
+    granulation: Share = Setting(0.07, description="how much pigment settles in the tooth")
+    flocking: Share = Setting(0.03, description="how much pigment gathers in clusters")
 
     @property
     def reach(self) -> int:
         """The redrawn outline and its rim; distances come from a control."""
         return ceil_reach(max(blur_reach(_EDGE_SIGMA), blur_reach(_DECK_SIGMA)) + blur_reach(_RIM_SIGMA))
 
-    def paint(self, canvas: Canvas) -> None:
+    def where(self, canvas: Canvas) -> NDArray[np.uint8] | None:
+        """Follow water area."""
+        return largest_of(canvas, "water_area")
+
+    def touch(self, canvas: Canvas) -> None:
         """Lay the washes of water."""
-        if "water_area" not in canvas.scene:
-            return
         s = canvas.s
         push = hand(canvas)
         mask = drawn(canvas.cover("water_area"), push * f32(0.8), _EDGE_SIGMA * s, 0.17, 0.05)
         crossing = decks(canvas)
         if crossing is not None:
             mask *= f32(1) - crossing
-        shore = canvas.control("shore")
+        # Far out a strait is a few pixels wide: everything that follows the shore draws closer to it.
+        shore = canvas.control("shore") * f32(1 / at_level(self.spread, canvas.level))
         large = canvas.noise(256, 4, 0.5, 13)
         swell = canvas.noise(128, 4, 0.6, 14, 0.25)
         rim = pooled(mask, _RIM_SIGMA * s)
         depth = np.clip(shore * f32(1 / 64), 0, 1)
-        amount = large * f32(0.15)
-        cv2.scaleAdd(flow(canvas), 0.05, amount, dst=amount)
-        cv2.scaleAdd(swell, 0.07, amount, dst=amount)
+        amount = large * f32(0.19)
+        cv2.scaleAdd(flow(canvas), 0.035, amount, dst=amount)
+        cv2.scaleAdd(swell, 0.085, amount, dst=amount)
         cv2.scaleAdd(puddle(canvas), 1.3, amount, dst=amount)
         cv2.scaleAdd(depth, 0.10, amount, dst=amount)
         amount += f32(self.strength - 0.05)
@@ -94,7 +92,6 @@ class Water(Brush):
             self._glaze(amount, shore, wavering, wet, at, strength)
         amount *= mask
         rim *= f32(self.rim) * (f32(1) + push)
-        amount += rim
         bare = self._sparkle(canvas, shore, swell)
         amount *= bare
         mix = canvas.noise(64, 3, 0.6, 4) * f32(0.16)
@@ -107,6 +104,8 @@ class Water(Brush):
             amount *= f32(1) + f32(self.flocking) * flocks(canvas)
         off = amount * near
         on = amount - off
+        # What pools at the shore is the dark pigment, however pale the shallows are.
+        on += rim
         lay(canvas, on, density_of(self.deep[0]), density_of(self.deep[1]), mix)
         lay(canvas, off, density_of(self.shallow[0]), density_of(self.shallow[1]), mix)
         mask *= f32(self.granulation) - canvas.planes["grain"]
@@ -115,7 +114,7 @@ class Water(Brush):
     @staticmethod
     def _glaze(amount: Field, shore: Field, wavering: Field, wet: Field, at: float, strength: float) -> None:
         """Add one glaze: dry-edged with a pooled rim in places, running out softly in others."""
-        span = min(1.0, at / 19.0)
+        span = min(1.0, 0.35 + at / 19.0)
         inward = shore - wavering * f32(span)
         inward -= f32(at)
         soft = wet * f32(7.0 * span)
@@ -143,7 +142,7 @@ class Water(Brush):
         return bare
 
 
-class Streams(Brush):
+class Streams(Sparse):
     """Rivers, streams and ditches as lines: single strokes of a loaded brush, thick and thin."""
 
     brush: Literal["streams"] = "streams"
@@ -159,10 +158,12 @@ class Streams(Brush):
         """The redrawn outline and its rim."""
         return ceil_reach(blur_reach(_DECK_SIGMA), blur_reach(1.6))
 
-    def paint(self, canvas: Canvas) -> None:
+    def where(self, canvas: Canvas) -> NDArray[np.uint8] | None:
+        """Follow water line."""
+        return largest_of(canvas, "water_line")
+
+    def touch(self, canvas: Canvas) -> None:
         """Draw the strokes."""
-        if "water_line" not in canvas.scene:
-            return
         s = canvas.s
         line = canvas.cover("water_line")
         if "water_area" in canvas.scene:
@@ -180,7 +181,7 @@ class Streams(Brush):
         lay(canvas, amount, density_of(self.pigments[0]), density_of(self.pigments[1]), hue(canvas))
 
 
-class Decks(Brush):
+class Decks(Sparse):
     """Bridges and piers: lifted clean, shaded towards the south-east, with a pencil line on either side."""
 
     brush: Literal["decks"] = "decks"
@@ -198,14 +199,16 @@ class Decks(Brush):
         """The longest shade, and the blurs about it."""
         return ceil_reach(max(v for _, v in self.depth), blur_reach(0.8), 2)
 
-    def paint(self, canvas: Canvas) -> None:
+    def where(self, canvas: Canvas) -> NDArray[np.uint8] | None:
+        """Follow bridge and pier."""
+        return largest_of(canvas, "bridge", "pier")
+
+    def touch(self, canvas: Canvas) -> None:
         """Shade, then draw."""
-        found = [canvas.control(n) for n in ("bridge", "pier") if n in canvas.scene]
-        if not found:
-            return
         s = canvas.s
-        deck8 = found[0] if len(found) == 1 else cv2.max(found[0], found[1])
-        deck = deck8.astype(f32) * f32(1 / 255)
+        marks = self.where(canvas)
+        assert marks is not None, "a sparse brush is only called where there is something to follow"
+        deck = marks.astype(f32) * f32(1 / 255)
         away = max(1, round(at_level(self.depth, canvas.level) * s))
         thrown = deck.copy()
         for step in range(1, away + 1):

@@ -2,15 +2,15 @@
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict
 from pydantic import Field as Setting
 
-from mapstyle.engines.painter.brush import Brush, Colour, blur_reach
+from mapstyle.engines.painter.brush import Colour, blur_reach
 from mapstyle.engines.painter.canvas import Canvas
 from mapstyle.engines.painter.masks import blur, ramp, remainder
 from mapstyle.engines.painter.wash.hand import drawn, flow, hand, hue, pooled
@@ -24,12 +24,23 @@ from mapstyle.engines.painter.wash.pigment import (
     lift,
     look_up,
 )
+from mapstyle.engines.painter.wash.sparse import Sparse, largest_of
+from mapstyle.errors import nearest
 from mapstyle.layers import ROADS
 
 Field = NDArray[np.float32]
 f32 = np.float32
 
 _RANKS = {kind.value: 1 + i for i, kind in enumerate(ROADS)}
+
+
+def _known(name: str) -> str:
+    if name not in _RANKS:
+        raise ValueError(f"no road class '{name}'. {nearest(name, _RANKS)}")
+    return name
+
+
+RoadName = Annotated[str, AfterValidator(_known)]
 _EDGE_SIGMA = 0.9
 _RIM_SIGMA = 1.9
 
@@ -43,14 +54,14 @@ class RoadWash(BaseModel):
     strength: float = Setting(1.0, ge=0, le=3, description="thickness")
 
 
-class Roads(Brush):
+class Roads(Sparse):
     """Roads: a thin warm wash inside the margin that the land left white, warmer for greater ones."""
 
     brush: Literal["roads"] = "roads"
     needs: ClassVar[frozenset[str]] = frozenset({"road", "road_class"})
     writes: ClassVar[frozenset[str]] = frozenset({"density"})
 
-    washes: Mapping[str, RoadWash] = Setting(description="road class -> its wash; classes left out stay paper")
+    washes: Mapping[RoadName, RoadWash] = Setting(description="road class -> its wash; classes left out stay paper")
     rim: float = Setting(0.8, ge=0, le=4, description="pigment that pools along both sides")
     edge: Colour = Setting("#8a7563", description="colour of the line along both sides")
     line: ByLevel = Setting(((0.0, 0.0),), description="strength of that line, by level")
@@ -68,10 +79,12 @@ class Roads(Brush):
             edge[_RANKS[name]] = 1
         return pigment, edge
 
-    def paint(self, canvas: Canvas) -> None:
+    def where(self, canvas: Canvas) -> NDArray[np.uint8] | None:
+        """Follow road."""
+        return largest_of(canvas, "road")
+
+    def touch(self, canvas: Canvas) -> None:
         """Lay all roads at once, each pixel in the colour of the road on top."""
-        if "road" not in canvas.scene:
-            return
         s = canvas.s
         # The class must reach as far as the soft edge of what it colours; the greater road wins a junction.
         rank = cv2.dilate(canvas.control("road_class"), np.ones((2 * s + 1, 2 * s + 1), np.uint8))
@@ -106,7 +119,7 @@ class Roads(Brush):
             lay(canvas, line, density_of(self.edge))
 
 
-class Paths(Brush):
+class Paths(Sparse):
     """Tracks, paths and steps: a dry brush dragged along, broken by the tooth."""
 
     brush: Literal["paths"] = "paths"
@@ -122,11 +135,18 @@ class Paths(Brush):
         """The redrawn outline."""
         return ceil_reach(blur_reach(0.7))
 
-    def paint(self, canvas: Canvas) -> None:
+    def where(self, canvas: Canvas) -> NDArray[np.uint8] | None:
+        """Follow road track and road path and road steps."""
+        return largest_of(canvas, "road_track", "road_path", "road_steps")
+
+    def touch(self, canvas: Canvas) -> None:
         """Drag the brush."""
         s = canvas.s
         strength = at_level(self.strength, canvas.level)
-        for names, colour, dash in ((("road_track",), self.pigment, 0.0), (("road_path", "road_steps"), self.foot, 6.0)):
+        for names, colour, dash in (
+            (("road_track",), self.pigment, 0.0),
+            (("road_path", "road_steps"), self.foot, 6.0),
+        ):
             found = [canvas.control(n) for n in names if n in canvas.scene]
             if not found:
                 continue
@@ -146,7 +166,7 @@ class Paths(Brush):
             lay(canvas, mask, density_of(colour))
 
 
-class Rails(Brush):
+class Rails(Sparse):
     """Railways: an indigo line with ties on a bed of paper; tramways: a fine line."""
 
     brush: Literal["rails"] = "rails"
@@ -163,7 +183,11 @@ class Rails(Brush):
         """The softened bed."""
         return ceil_reach(blur_reach(0.9))
 
-    def paint(self, canvas: Canvas) -> None:
+    def where(self, canvas: Canvas) -> NDArray[np.uint8] | None:
+        """Follow rail and tram."""
+        return largest_of(canvas, "rail", "tram")
+
+    def touch(self, canvas: Canvas) -> None:
         """Lay the bed, then the line and its ties."""
         s = canvas.s
         if "rail" in canvas.scene:
@@ -192,7 +216,7 @@ class Rails(Brush):
             lay(canvas, line, density_of(self.pigment))
 
 
-class Runways(Brush):
+class Runways(Sparse):
     """Runways and taxiways: a cool grey wash with a firm rim."""
 
     brush: Literal["runways"] = "runways"
@@ -207,10 +231,12 @@ class Runways(Brush):
         """The redrawn outline and its rim."""
         return ceil_reach(blur_reach(_EDGE_SIGMA), blur_reach(_RIM_SIGMA))
 
-    def paint(self, canvas: Canvas) -> None:
+    def where(self, canvas: Canvas) -> NDArray[np.uint8] | None:
+        """Follow runway."""
+        return largest_of(canvas, "runway")
+
+    def touch(self, canvas: Canvas) -> None:
         """Lay the wash."""
-        if "runway" not in canvas.scene:
-            return
         mask = drawn(canvas.cover("runway"), hand(canvas) * f32(0.4), _EDGE_SIGMA * canvas.s, 0.2)
         rim = pooled(mask, _RIM_SIGMA * canvas.s)
         lift(canvas, mask * f32(0.9))

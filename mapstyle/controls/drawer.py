@@ -1,0 +1,57 @@
+"""The control drawer: gives a scene for any frame, drawing only what is asked for."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+
+from mapstyle.controls.buildings import draw_buildings
+from mapstyle.controls.calm import draw_calm
+from mapstyle.controls.cells import CellStore, Planes, assemble
+from mapstyle.controls.land import draw_borders, draw_land
+from mapstyle.controls.made import draw_made, draw_trees
+from mapstyle.controls.relief import draw_relief
+from mapstyle.controls.water import draw_shore, draw_water
+from mapstyle.controls.ways import draw_rails, draw_road_coordinates, draw_roads
+from mapstyle.frame import Frame
+from mapstyle.image import PLANES, Scene
+from mapstyle.layers import Layers
+from mapstyle.levels import Levels
+from mapstyle.placed import PlacedLabel
+
+GROUPS: Mapping[str, Callable[[Layers, Levels, Frame], Planes]] = {
+    "land": draw_land,
+    "border": draw_borders,
+    "water": draw_water,
+    "shore": draw_shore,
+    "road": draw_roads,
+    "road_uv": draw_road_coordinates,
+    "rail": draw_rails,
+    "made": draw_made,
+    "building": draw_buildings,
+    "tree": draw_trees,
+    "relief": draw_relief,
+}
+"""What draws each group of planes on a cell."""
+ROOM = 400_000_000
+"""Bytes of drawn cells that are kept."""
+
+
+class ControlDrawer:
+    """Draws scenes of one ground in one style's levels; safe to use from several threads."""
+
+    def __init__(self, layers: Layers, levels: Levels, room: int = ROOM) -> None:
+        self._groups = {name: partial(draw, layers, levels) for name, draw in GROUPS.items()}
+        self._store = CellStore(room)
+
+    def scene(self, frame: Frame, needs: Iterable[str], labels: Sequence[PlacedLabel] = ()) -> Scene:
+        """Give a frame's scene with the planes asked for.
+
+        Two scenes agree to the bit where their frames overlap. Planes in which there is nothing are left out.
+        """
+        wanted = set(needs)
+        groups = {PLANES[name].group for name in wanted}
+        scene = assemble(frame, {g: d for g, d in self._groups.items() if g in groups}, wanted, self._store)
+        if "calm" in wanted:
+            calm = draw_calm(frame, labels)
+            if calm is not None:
+                return Scene(frame, {**scene.planes, "calm": calm})
+        return scene
