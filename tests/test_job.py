@@ -106,7 +106,7 @@ def test_scale_gives_a_metre_grid_in_the_utm_zone_of_the_data():
     frame = plan_frame(Where(), HowLarge(scale=10_000, dpi=254), ground())
     assert frame.grid.crs == "EPSG:32632"
     assert frame.grid.resolution == pytest.approx(1.0)
-    west, south, east, north = frame.crs_bounds()
+    west, _, east, _ = frame.crs_bounds()
     assert east - west == pytest.approx(0.05 * 111320 * np.cos(np.radians(43.74)), rel=0.03)
     again = plan_frame(Where(extent="7.41,43.73,7.42,43.74"), HowLarge(scale=10_000, dpi=254), ground())
     assert again.grid == frame.grid, "the grid never depends on the extent"

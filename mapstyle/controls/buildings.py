@@ -17,9 +17,14 @@ HIP_REACH = 28
 GABLE_FILL, GABLE_WIDTH, HIP_WIDTH, HIP_AREA = 0.72, 15.0, 24.0, 900.0
 """Shares and metres that decide a roof: see docs/log.md; measured by eye on two towns."""
 _FLAT = frozenset(
-    ["apartments", "commercial", "retail", "office", "industrial", "warehouse", "hospital", "parking", "garage", "garages", "hangar", "supermarket", "terminal", "tower", "roof", "castle", "greenhouse"]
+    {
+        "apartments", "commercial", "retail", "office", "industrial", "warehouse", "hospital", "parking", "garage",
+        "garages", "hangar", "supermarket", "terminal", "tower", "roof", "castle", "greenhouse",
+    }
+)  # fmt: skip
+_PITCHED = frozenset(
+    {"house", "detached", "terrace", "farm", "church", "chapel", "barn", "townhall", "school", "cathedral"}
 )
-_PITCHED = frozenset(["house", "detached", "terrace", "farm", "church", "chapel", "barn", "townhall", "school", "station", "cathedral"])
 _DEFAULT = {
     "church": 18.0, "cathedral": 30.0, "chapel": 9.0, "tower": 28.0, "garage": 2.8, "garages": 2.8, "shed": 2.6,
     "hut": 2.6, "roof": 4.0, "apartments": 14.0, "hotel": 16.0, "office": 16.0, "industrial": 8.0, "warehouse": 8.5,

@@ -1,5 +1,7 @@
 """Draw geometry on a cell: fractional widths by supersampling, coordinates made small first."""
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -39,16 +41,16 @@ class Easel:
         np.rint(ready, out=ready)
         return np.clip(ready, -(2.0**30), 2.0**30).astype(np.int32)
 
-    def blank(self, dtype: type = np.uint8) -> NDArray[np.generic]:
+    def blank(self, dtype: type = np.uint8) -> NDArray[Any]:
         """Give an empty image of the cell."""
         return np.zeros(self.shape, dtype)
 
     def rings(self, layer: VectorLayer, feature: int) -> list[Ints]:
         """Give a feature's rings ready for filling, cut off far outside the cell."""
         left, top, right, bottom = layer.boxes[feature]
-        l, t, r, b = self.frame.logical_box
+        west, north, east, south = self.frame.logical_box
         far = FAR / self.frame.grid.pixel_ratio
-        huge = left < l - far or top < t - far or right > r + far or bottom > b + far
+        huge = left < west - far or top < north - far or right > east + far or bottom > south + far
         out = []
         for ring in layer.parts(feature):
             local = self.place(ring)
@@ -64,7 +66,7 @@ class Easel:
                 out.append(self.fixed(local))
         return out
 
-    def fill(self, image: NDArray[np.generic], layer: VectorLayer, feature: int, value: int) -> None:
+    def fill(self, image: NDArray[Any], layer: VectorLayer, feature: int, value: int) -> None:
         """Fill an area, holes kept."""
         rings = self.rings(layer, feature)
         if rings:
@@ -72,7 +74,7 @@ class Easel:
 
     def stroke(
         self,
-        image: NDArray[np.generic],
+        image: NDArray[Any],
         layer: VectorLayer,
         feature: int,
         width: float,

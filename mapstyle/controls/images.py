@@ -134,8 +134,11 @@ def _step(index: NDArray[np.generic]) -> NDArray[np.float32]:
 
 
 _ALL = frozenset(
-    ["landcover", "parcel", "water_area", "ocean", "water_line", "pier", "runway", "bridge", "road", "road_class", "rail", "wall", "building", "roof_kind", "building_id"]
-)
+    {
+        "landcover", "parcel", "water_area", "ocean", "water_line", "pier", "runway", "bridge", "road", "road_class",
+        "rail", "wall", "building", "roof_kind", "building_id",
+    }
+)  # fmt: skip
 CONTROLS: Mapping[str, ControlKind] = {
     "segmentation": ControlKind(_ALL, 0, draw_segmentation),
     "edges": ControlKind(_ALL, 1, draw_edges),

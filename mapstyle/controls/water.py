@@ -56,11 +56,9 @@ def _areas(
         layer = stack.areas.get(kind)
         if layer is None or not levels.shows(kind, level):
             continue
-        hits = layer.hits(box)
-        if len(hits):
+        for i in layer.hits(box):
             image = easel.blank(np.uint8) if image is None else image
-        for i in hits:
-            easel.fill(image, layer, i, 255)
+            easel.fill(image, layer, int(i), 255)
     return image
 
 

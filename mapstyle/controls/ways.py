@@ -38,8 +38,7 @@ def _ways(stack: LayerStack, levels: Levels, cell: Frame) -> list[Way]:
         if layer is None or not levels.shows(kind, level):
             continue
         widths = levels.line_width(kind, level, layer.scale, layer.width)
-        for i in layer.hits(near(cell, REACH)):
-            out.append((_storey(layer, i), rank, layer, int(i), float(widths[i])))
+        out += [(_storey(layer, i), rank, layer, int(i), float(widths[i])) for i in layer.hits(near(cell, REACH))]
     return sorted(out, key=lambda w: (w[0], w[1], int(w[2].ids[w[3]])))
 
 
@@ -204,12 +203,9 @@ class Segments:
             n = len(part) - 1
             for j in hit.tolist():
                 cv2.line(index, fixed[j].tolist(), fixed[j + 1].tolist(), base + j + 1, thick, cv2.LINE_8, SHIFT)
-            rows.append(
-                np.column_stack([
-                    part[:-1], part[1:], along[:-1], np.full(n, half),
-                    np.maximum(np.arange(base, base + n) - 1, base), np.minimum(np.arange(base, base + n) + 1, base + n - 1),
-                ])
-            )  # fmt: skip
+            number = np.arange(base, base + n)
+            before, after = np.maximum(number - 1, base), np.minimum(number + 1, base + n - 1)
+            rows.append(np.column_stack([part[:-1], part[1:], along[:-1], np.full(n, half), before, after]))
             count += n
         if not rows:
             return None, None

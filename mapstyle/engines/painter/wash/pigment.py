@@ -33,11 +33,6 @@ def at_level(value: ByLevel, level: float) -> float:
     return float(np.interp(level, [k for k, _ in value], [v for _, v in value]))
 
 
-def largest(value: ByLevel) -> float:
-    """Give the largest value over all levels, for a reach."""
-    return max(v for _, v in value)
-
-
 def density_of(colour: str) -> Field:
     """Give float32[3], the optical density ``-ln(c)`` of a wash that looks so on white paper."""
     return -np.log(np.maximum(rgb(colour), f32(_DARKEST)))
