@@ -74,7 +74,9 @@ def test_an_extent_that_misses_the_data_says_where_the_data_is():
         plan_frame(Where(around="20,20", radius=1), HowLarge(), ground())
 
 
-@given(st.floats(7.40, 7.44), st.floats(43.72, 43.75), st.floats(0.001, 0.05), st.floats(0.001, 0.03), st.integers(1, 2))
+@given(
+    st.floats(7.40, 7.44), st.floats(43.72, 43.75), st.floats(0.001, 0.05), st.floats(0.001, 0.03), st.integers(1, 2)
+)
 def test_the_default_picture_holds_the_extent_and_is_about_2048_px(west, south, wide, high, ratio):
     extent = Extent((west, south, west + wide, south + high))
     frame = frame_for(extent, HowLarge(pixel_ratio=ratio), ground())

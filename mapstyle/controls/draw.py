@@ -82,7 +82,8 @@ class Easel:
         closed: bool = False,
     ) -> None:
         """Draw a line ``width`` logical pixels wide, caps and joins round."""
-        thick = max(1, round(width * self._scale))
+        # OpenCV draws a line of thickness t one pixel wider, but for t = 1.
+        thick = max(1, round(width * self._scale) - 1)
         lines = [self.fixed(self.place(part)) for part in layer.parts(feature) if len(part) > 1]
         if lines:
             cv2.polylines(image, lines, closed, value, thick, cv2.LINE_8, SHIFT)

@@ -12,7 +12,7 @@ from mapstyle.layers import ROADS, LandClass, LayerKind
 
 TERRAIN_RADIUS = 64
 """Logical pixels of the box over which terrain is averaged before it is taken away for ``depth``."""
-STOREYS = 48.0
+STOREYS = 24.0
 """Logical pixels of height that fill the upper half of ``depth``'s range at level 16."""
 
 # ADE20K classes in the 150-class order and palette of the ControlNets trained on it.

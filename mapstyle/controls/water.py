@@ -12,6 +12,8 @@ from mapstyle.levels import Levels
 
 SHORE_REACH = 64
 """Logical pixels to which the distance to the shore is true."""
+_HALF = 160
+"""Coverage that stands for half a pixel: filling takes the sub-pixels along the outline too, an eighth more."""
 _LINE_MARGIN = 64.0
 _LAND_IN_WATER = (LayerKind.PIER, LayerKind.BREAKWATER, LayerKind.DAM)
 
@@ -74,13 +76,13 @@ def draw_shore(layers: Layers, levels: Levels, cell: Frame, reach: int = SHORE_R
     if water is None:
         return {}
     cover = easel.coverage(water)
-    inside = (cover > 127).astype(np.uint8)
+    inside = (cover > _HALF).astype(np.uint8)
     # Distances run to the middle of the nearest pixel on the other side; half a pixel brings them to the edge.
     deep = cv2.distanceTransform(inside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) - np.float32(0.5)
     dry = cv2.distanceTransform(1 - inside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) - np.float32(0.5)
     signed = np.where(inside > 0, deep, -dry)
     # Beside the edge the coverage itself says, more finely, where the edge runs.
-    fine = cover.astype(np.float32) * np.float32(1 / 255) - np.float32(0.5)
+    fine = (cover.astype(np.float32) - np.float32(_HALF)) * np.float32(1 / 255)
     signed = np.where(np.abs(signed) < 0.75, fine, signed)
     # Whole 1/64 px: the last bits of a sum of squares are nobody's business.
     signed = np.rint(signed * np.float32(64 / ratio)) * np.float32(1 / 64)

@@ -7,6 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,6 +25,8 @@ CELL = 256
 CELLS_KEPT = 128
 FEATHER = 1500.0
 """Metres over which the data's edge fades, about; less where the data itself is small."""
+HOLE = 3
+"""Half the width of the widest hole that is no edge, in samples of the level that gives the feather."""
 STEP_METRES = 100_000.0
 """Ground between places that are projected exactly; coordinates are interpolated in between (error < 0.02 sample)."""
 MAX_STEP = 16
@@ -238,8 +241,11 @@ class _OnGrid:
         trusted = None
         if not whole.all():
             level[~whole] = 0.0
-            doubt = on_lattice((~whole).astype(np.float64), Taps(rows.first, np.ones_like(rows.weights)),
-                               Taps(columns.first, np.ones_like(columns.weights)))
+            doubt = on_lattice(
+                (~whole).astype(np.float64),
+                Taps(rows.first, np.ones_like(rows.weights)),
+                Taps(columns.first, np.ones_like(columns.weights)),
+            )
             trusted = (doubt == 0).ravel()
         tables = (on_lattice(table, rows, columns).ravel() for table in (u, v, level))
         u, v, level = (np.asarray(t, np.float64) for t in tables)
@@ -301,8 +307,14 @@ class _OnGrid:
         columns = b_spline(np.clip(u / size - 0.5, left - far, right + far))
         rows = b_spline(np.clip(places.v[part] / size - 0.5, top - far, bottom + far))
         (x0, x1), (y0, y1) = columns.span, rows.span
-        read = self.mosaic.shares if share else self.mosaic.heights
-        table = read(level, x0, y0, x1, y1)
+        if share:
+            # A hole that is small beside the feather is no edge: what fills it counts as known.
+            m = 2 * HOLE
+            table = self.mosaic.shares(level, x0 - m, y0 - m, x1 + m, y1 + m)
+            square = np.ones((2 * HOLE + 1, 2 * HOLE + 1), np.uint8)
+            table = cv2.morphologyEx(table, cv2.MORPH_CLOSE, square)[m:-m, m:-m]
+        else:
+            table = self.mosaic.heights(level, x0, y0, x1, y1)
         columns, rows = Taps(columns.first - x0, columns.weights), Taps(rows.first - y0, rows.weights)
         found = on_lattice(table, rows, columns) if places.upright else scattered(table, rows, columns)
         return np.asarray(found, np.float32)

@@ -1,6 +1,8 @@
 """Rasters that share one lattice of samples, joined: filled, averaged to ever coarser levels, read in chunks."""
 
 import math
+import os
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -31,6 +33,8 @@ OVERLAP = 16
 """Samples over which a raster gives way to its neighbour where they overlap."""
 KEPT_ON_DISK = 3
 """Level from which averages are kept in the cache folder: each costs 64 chunks of the raster and more."""
+DEGREE = 111_319.49
+"""Metres in a degree of a meridian of the sphere of Web Mercator."""
 VERSION = 1
 """To be raised when the samples that come out change."""
 
@@ -105,13 +109,37 @@ class Mosaic:
         seen = np.concatenate([p.raster.thumbnail() for p in self.pieces])
         return float(np.float32(seen.mean())) if len(seen) else 0.0
 
+    def lonlat_outline(self) -> NDArray[np.float64]:
+        """Give points along the rims of all rasters in degrees: float64[n, 2]."""
+        import pyproj
+
+        points = np.concatenate([outline(p.raster) for p in self.pieces])
+        to_degrees = pyproj.Transformer.from_crs(self.crs, "EPSG:4326", always_xy=True)
+        out = np.column_stack(to_degrees.transform(points[:, 0], points[:, 1]))
+        return out[np.isfinite(out).all(axis=1)]
+
+    @cached_property
+    def sample_metres(self) -> float:
+        """How far apart the samples are on the ground at the middle of the data, metres."""
+        import pyproj
+
+        size = math.sqrt(abs(float(np.linalg.det(self._linear))))
+        crs = pyproj.CRS(self.crs)
+        if not crs.is_geographic:
+            return size * crs.axis_info[0].unit_conversion_factor
+        latitudes = self.lonlat_outline()[:, 1]
+        middle = (latitudes.min() + latitudes.max()) / 2
+        return size * DEGREE * math.sqrt(math.cos(math.radians(middle)))
+
     def heights(self, level: int, left: int, top: int, right: int, bottom: int) -> Heights:
         """Read heights of a level, without voids, anywhere: float32[rows, columns], metres."""
         out = np.empty((bottom - top, right - left), np.float32)
         with self._lock:
             for i, j, here, there in _chunks(left, top, right, bottom):
-                chunk = self._filled(level, i, j)
-                out[there] = self.base if chunk is None else chunk[here]
+                if self._is_within_reach(level, i, j, MARGIN):
+                    out[there] = self._filled(level, i, j)[here]
+                else:
+                    out[there] = self.base
         return out
 
     def shares(self, level: int, left: int, top: int, right: int, bottom: int) -> Weights:
@@ -119,13 +147,16 @@ class Mosaic:
         out = np.zeros((bottom - top, right - left), np.float32)
         with self._lock:
             for i, j, here, there in _chunks(left, top, right, bottom):
-                if (chunk := self._measured(level, i, j)) is not None:
-                    out[there] = chunk.share[here]
+                if self._is_within_reach(level, i, j):
+                    out[there] = self._measured(level, i, j).share[here]
         return out
 
-    def reaches(self, left: float, top: float, right: float, bottom: float) -> bool:
-        """Tell whether any raster touches a box of the lattice."""
-        return any(True for _ in self._touching(left, top, right, bottom))
+    def _is_within_reach(self, level: int, i: int, j: int, margin: int = 0) -> bool:
+        """Tell whether any raster touches a chunk, or lies within ``margin`` of its samples."""
+        left, top = i * CHUNK - margin, j * CHUNK - margin
+        side = CHUNK + 2 * margin
+        box = (left << level, top << level, (left + side) << level, (top + side) << level)
+        return any(True for _ in self._touching(*box))
 
     def _touching(self, left: float, top: float, right: float, bottom: float) -> Iterator[Piece]:
         """Give the rasters that touch a box, at every turn round the world."""
@@ -140,11 +171,8 @@ class Mosaic:
                 ):
                     yield Piece(piece.raster, column, piece.row)
 
-    def _measure(self, level: int, i: int, j: int) -> Samples | None:
-        """Give a chunk as measured, with zeros where nothing was; None where no raster is."""
-        side = CHUNK << level
-        if not self.reaches(i * side, j * side, (i + 1) * side, (j + 1) * side):
-            return None
+    def _measure(self, level: int, i: int, j: int) -> Samples:
+        """Give a chunk as measured, with zeros where nothing was."""
         if level == 0:
             return self._join(i, j)
         if level < KEPT_ON_DISK or self._cache is None:
@@ -162,8 +190,8 @@ class Mosaic:
         half = CHUNK // 2
         for dj in (0, 1):
             for di in (0, 1):
-                child = self._measured(level - 1, 2 * i + di, 2 * j + dj)
-                if child is not None:
+                if self._is_within_reach(level - 1, 2 * i + di, 2 * j + dj):
+                    child = self._measured(level - 1, 2 * i + di, 2 * j + dj)
                     part = slice(dj * half, dj * half + half), slice(di * half, di * half + half)
                     heights[part], share[part] = pull(*child)
         return Samples(heights, share)
@@ -192,20 +220,20 @@ class Mosaic:
         inner = slice(RIM, RIM + CHUNK), slice(RIM, RIM + CHUNK)
         return Samples(mean[inner].copy(), share[inner].copy())
 
-    def _fill(self, level: int, i: int, j: int) -> Heights | None:
-        """Give a chunk without voids; None where no data is near."""
-        own = self._measured(level, i, j)
-        if own is not None and own.share.min() > 0:
-            return own.heights
+    def _fill(self, level: int, i: int, j: int) -> Heights:
+        """Give a chunk without voids."""
+        if self._is_within_reach(level, i, j):
+            own = self._measured(level, i, j)
+            if own.share.min() > 0:
+                return own.heights
         side = CHUNK + 2 * MARGIN
         left, top = i * CHUNK - MARGIN, j * CHUNK - MARGIN
         heights = np.zeros((side, side), np.float32)
         share = np.zeros((side, side), np.float32)
         for a, b, here, there in _chunks(left, top, left + side, top + side):
-            if (chunk := self._measured(level, a, b)) is not None:
+            if self._is_within_reach(level, a, b):
+                chunk = self._measured(level, a, b)
                 heights[there], share[there] = chunk.heights[here], chunk.share[here]
-        if not share.any():
-            return None
         return fill(heights, share, self.base)[MARGIN : MARGIN + CHUNK, MARGIN : MARGIN + CHUNK].copy()
 
 
@@ -356,9 +384,6 @@ def _load(path: Path) -> Samples | None:
 
 def _save(path: Path, samples: Samples) -> None:
     """Keep a chunk; a cache that cannot be written is no reason to stop."""
-    import os
-    import tempfile
-
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, suffix=".part")
@@ -367,31 +392,3 @@ def _save(path: Path, samples: Samples) -> None:
         os.replace(name, path)
     except OSError:
         return
-
-
-def lonlat_outline(mosaic: Mosaic) -> NDArray[np.float64]:
-    """Give points along the rims of all rasters in degrees: float64[n, 2]."""
-    import pyproj
-
-    points = np.concatenate([outline(p.raster) for p in mosaic.pieces])
-    lon, lat = pyproj.Transformer.from_crs(mosaic.crs, "EPSG:4326", always_xy=True).transform(
-        points[:, 0], points[:, 1]
-    )
-    out = np.column_stack([lon, lat])
-    return out[np.isfinite(out).all(axis=1)]
-
-
-def sample_metres(mosaic: Mosaic) -> float:
-    """Tell how far apart the samples are on the ground at the middle of the data, metres."""
-    import pyproj
-
-    left, top, right, bottom = mosaic.box
-    matrix = linear(mosaic.pieces[0].raster)
-    size = math.sqrt(abs(float(np.linalg.det(matrix))))
-    crs = pyproj.CRS(mosaic.crs)
-    if not crs.is_geographic:
-        return size * crs.axis_info[0].unit_conversion_factor
-    middle = lonlat_outline(mosaic)[:, 1]
-    latitude = (middle.min() + middle.max()) / 2
-    # A degree of a meridian on the sphere of Web Mercator.
-    return size * 111_319.49 * math.sqrt(math.cos(math.radians(latitude)))

@@ -5,7 +5,7 @@ import math
 import re
 import warnings
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -69,6 +69,11 @@ class Raster:
     masked: bool
     to_metres: tuple[float, float]
 
+    @property
+    def member(self) -> str:
+        """Its name inside a zip; the same wherever the zip lies. Empty for a plain file."""
+        return self.address.partition("}/")[2]
+
     def read(self, left: int, top: int, right: int, bottom: int) -> tuple[Heights, Mask]:
         """Read a window of samples that lies inside the raster.
 
@@ -98,7 +103,7 @@ class Raster:
         window = ((top, bottom), (left, right))
         with _quiet():
             try:
-                with rasterio.open(self.address, driver=[self.driver]) as file:
+                with rasterio.open(self.address, driver=self.driver) as file:
                     stored = file.read(1, window=window)
                     mask = file.read_masks(1, window=window) if self.masked else None
             except (rasterio.errors.RasterioError, OSError, RuntimeError) as error:
@@ -167,7 +172,7 @@ def _open(shown: str, address: str, name: str) -> Raster:
         warnings.simplefilter("ignore")  # a file without a place is refused below, in our own words
         try:
             # The driver is named so that no other format, which might point elsewhere, hides behind the suffix.
-            with rasterio.open(address, driver=[driver]) as file:
+            with rasterio.open(address, driver=driver) as file:
                 return _describe(shown, address, driver, file)
         except (rasterio.errors.RasterioError, OSError, RuntimeError) as error:
             if driver == "SRTMHGT" and not re.fullmatch(r"[ns]\d\d[ew]\d{3}.*", Path(name).name):
@@ -273,8 +278,3 @@ def outline(raster: Raster, steps: int = 17) -> NDArray[np.float64]:
     x = a * pixels[:, 0] + b * pixels[:, 1] + c
     y = d * pixels[:, 0] + e * pixels[:, 1] + f
     return np.column_stack([x, y])
-
-
-def sort_by_content(rasters: Sequence[tuple[str, Raster]]) -> list[tuple[str, Raster]]:
-    """Order rasters by the digest of their file, so that the order in which they were named does not matter."""
-    return sorted(rasters, key=lambda pair: (pair[0], pair[1].address.rpartition("/")[2]))

@@ -31,9 +31,7 @@ def b_spline(at: NDArray[np.float64]) -> Taps:
     whole = np.floor(at)
     t = at - whole
     s = 1 - t
-    weights = np.stack(
-        [s**3 / 6, (3 * t**3 - 6 * t**2 + 4) / 6, (3 * s**3 - 6 * s**2 + 4) / 6, t**3 / 6], axis=-1
-    )
+    weights = np.stack([s**3 / 6, (3 * t**3 - 6 * t**2 + 4) / 6, (3 * s**3 - 6 * s**2 + 4) / 6, t**3 / 6], axis=-1)
     return Taps(whole.astype(np.int64) - 1, weights.astype(np.float32))
 
 
