@@ -41,10 +41,7 @@ def smooth(points: Sequence[tuple[float, float]], step: float) -> LineString:
 def ribbon(line: LineString, half_width: Callable[[float], float]) -> Polygon:
     """Widen a line to a ribbon whose half width changes along it (0 to 1)."""
     cuts = np.linspace(0, 1, 60)
-    parts = [
-        substring(line, a, b, normalized=True).buffer(half_width(float((a + b) / 2)))
-        for a, b in pairwise(cuts)
-    ]
+    parts = [substring(line, a, b, normalized=True).buffer(half_width(float((a + b) / 2))) for a, b in pairwise(cuts)]
     return unary_union(parts).buffer(6).buffer(-6).simplify(0.8)
 
 
@@ -133,7 +130,7 @@ def attach_houses(
                     continue
                 if fits(shape, blocked, road_space, taken):
                     floors = int(random.integers(levels[0], levels[1] + 1))
-                    yield shape, {"levels": floors, "detail": "house" if floors < 3 else "apartments"}
+                    yield shape, {"levels": floors, "detail": "house" if levels[1] < 5 or floors < 4 else "apartments"}
 
 
 def houses_along(

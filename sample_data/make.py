@@ -24,7 +24,7 @@ from growth import (
     trees_in,
 )
 from shapely import STRtree, affinity
-from shapely.geometry import LineString, MultiPolygon, Point, Polygon, box
+from shapely.geometry import LineString, Point, Polygon, box
 from shapely.ops import unary_union
 from terrain import height_at, roughness, write_elevation
 from writing import Feature, write_features
@@ -431,7 +431,7 @@ open_places = unary_union([p for p, _ in parks] + [market, town_square, station_
 
 streets: list[tuple[str, LineString, object]] = []
 for district, angle, spacing, along, warp, kind in (
-    (old_town, 22, 46, 62, 16, "old"),
+    (old_town, 22, 50, 58, 34, "old"),
     (new_town, -3, 92, 150, 4, "new"),
     (strand, -12, 92, 190, 22, "villa"),
     (north_end, 8, 80, 210, 34, "house"),
@@ -906,6 +906,18 @@ for shape, more in houses_along(
     "works",
 ):
     build(shape, **more)
+sheds = [
+    (-640, -800, 44, 18, 28),
+    (-575, -770, 40, 18, 28),
+    (-520, -740, 30, 16, 28),
+    (-455, -716, 46, 18, 26),
+    (-395, -690, 36, 16, 26),
+    (-760, -960, 34, 16, 62),
+    (-735, -1010, 30, 15, 62),
+]
+for x, y, w, h, turn in sheds:
+    build(affinity.rotate(box(x - w / 2, y - h / 2, x + w / 2, y + h / 2), turn), detail="warehouse", height=9.5)
+build(affinity.rotate(box(-690, -900, -640, -870), 30), name="Customs House", detail="townhall", height=14)
 farms = [
     (-300, 1500),
     (700, 1500),
@@ -983,12 +995,13 @@ for kind, x, y, name, more in (
     add(kind, Point(x, y), name, **more)
 for x, y in trees_in(
     random,
-    [p for p, _ in parks] + [cemetery, school, hospital],
+    [p for p, _ in parks] + [cemetery, school, hospital, castle],
     17,
     unary_union([pond, *taken_houses.shapes]),
 ):
     add("tree", Point(x, y))
-for way, gap in ((north_road, 22), (coast_road.intersection(built), 24)):
+quay_walk = smooth([(-720, -1030), (-735, -930), (-600, -838), (-330, -725)], 15)
+for way, gap in ((north_road, 22), (coast_road.intersection(built), 24), (quay_walk, 26)):
     for part in getattr(way, "geoms", [way]):
         for t in np.arange(10, part.length, gap):
             for side in (-9.5, 9.5):
@@ -996,7 +1009,7 @@ for way, gap in ((north_road, 22), (coast_road.intersection(built), 24)):
                 dx, dy = ahead.x - here.x, ahead.y - here.y
                 size = float(np.hypot(dx, dy)) or 1.0
                 spot = Point(here.x - dy / size * side, here.y + dx / size * side)
-                if built.contains(spot) and not river_area.buffer(10).contains(spot):
+                if built.union(quays).contains(spot) and not river_area.buffer(10).contains(spot):
                     add("tree", spot)
 
 # --- borders ----------------------------------------------------------------------------------------------
@@ -1018,25 +1031,6 @@ border_east = smooth(
 )
 for way in (border, border_east, smooth([(-900, 760), (-1500, 640), (-2200, 560), (-3400, 620)], 40)):
     add("border", way, "", rank=8)
-for shape, name in (
-    (
-        Polygon(
-            [
-                (-3400, 620),
-                *reversed(list(smooth([(-900, 760), (-1500, 640), (-2200, 560), (-3400, 620)], 40).coords)),
-                (-640, 900),
-                (-560, 1260),
-                (-860, 2300),
-                (-900, 3000),
-                (-3400, 3000),
-            ]
-        ),
-        "Mereham",
-    ),
-    (land.intersection(box(-3400, -2200, 2160, 760)), "Doggerhaven"),
-):
-    add("border", shape.buffer(0) if not isinstance(shape, MultiPolygon) else shape, name, rank=8)
-
 if __name__ == "__main__":
     write_features(HERE / "doggerhaven.gpkg", features, AREA.buffer(500, join_style="mitre"))
     write_elevation(HERE / "doggerhaven-elevation.tif", dry, river_line, airfield)

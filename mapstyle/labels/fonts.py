@@ -1,5 +1,6 @@
 """Fonts: which file draws which letters. Never a box in place of a letter."""
 
+import importlib
 import os
 import re
 import sys
@@ -11,7 +12,7 @@ from threading import RLock
 from typing import Any
 
 from mapstyle.fingerprint import stable_id
-from mapstyle.labels.scripts import CJK, SCRIPTS, script_name, scripts_in
+from mapstyle.labels.scripts import CJK, SCRIPTS, script_name
 from mapstyle.labels.settings import Family, TypeSettings
 
 SUFFIXES = (".ttf", ".otf", ".ttc", ".otc")
@@ -116,7 +117,7 @@ class FontBook:
         self._folders = folders
         self._faces: dict[int, Face] = {}
         self._opened: dict[tuple[Path, int], Face | None] = {}
-        self._chosen: dict[tuple[FontStyle, str], list[Face]] = {}
+        self._order: dict[tuple[FontStyle, str], list[tuple[Path, int]]] = {}
         self._packaged: dict[FontStyle, Face | None] = {}
         self._missing: dict[str, str] = {}
         self._lock = RLock()
@@ -136,25 +137,26 @@ class FontBook:
         """Give a face that was chosen before."""
         return self._faces[key]
 
-    def choose(self, text: str, script: str, style: FontStyle) -> Face | None:
+    def choose(self, text: str, script: str, style: FontStyle, note: bool = True) -> Face | None:
         """Find a face with every letter of a text in one script; None, and a note, where there is none."""
         with self._lock:
             own = self._packaged_face(style)
             if own is not None and own.covers(text):
                 return own
-            known = self._chosen.setdefault((style, script), [])
-            for face in known:
-                if face.covers(text):
-                    return face
-            if script in self._missing:
-                return None
-            for path, index in self._candidates(script, style):
+            # Always in the same order: which font a name gets must not depend on names met before.
+            if (style, script) not in self._order:
+                self._order[style, script] = list(self._candidates(script, style))
+            for path, index in self._order[style, script]:
                 found = self._open(path, index)
                 if found is not None and found.covers(text):
-                    known.append(found)
                     return found
-            self._missing[script] = f"labels in {script_name(script)} letters are left out: {cure(script)}"
+            if note:
+                self.miss(script)
             return None
+
+    def miss(self, script: str) -> None:
+        """Note that a label in a script had to be left out."""
+        self._missing[script] = f"labels in {script_name(script)} letters are left out: {cure(script)}"
 
     def _packaged_face(self, style: FontStyle) -> Face | None:
         if style not in self._packaged:
@@ -234,15 +236,12 @@ def _collection_order(path: Path, script: str) -> list[int]:
 
 @lru_cache(maxsize=64)
 def _packaged_file(style: FontStyle) -> Path | None:
+    module, stem = {
+        Family.SANS: ("font_source_sans_pro", "SourceSansPro"),
+        Family.SERIF: ("font_source_serif_pro", "SourceSerifPro"),
+    }[style.family]
     try:
-        if style.family is Family.SERIF:
-            import font_source_serif_pro as source
-
-            stem = "SourceSerifPro"
-        else:
-            import font_source_sans_pro as source
-
-            stem = "SourceSansPro"
+        source = importlib.import_module(module)
     except ImportError:
         return None
     weight = next(name for limit, name in _WEIGHTS if style.weight < limit)
@@ -274,13 +273,3 @@ def drawable_scripts() -> list[tuple[str, str | None, str]]:
         cured = "" if face else f"install {script.package}" if script.package else "reinstall mapstyle"
         out.append((script.name, face.path.name if face else None, cured))
     return out
-
-
-def undrawable(text: str, style: FontStyle) -> str:
-    """Give the first script of a text that no font can draw, or an empty string."""
-    scripts = scripts_in(text)
-    for code in dict.fromkeys(scripts):
-        letters = "".join(c for c, s in zip(text, scripts, strict=True) if s == code)
-        if font_book().choose(letters, code, style) is None:
-            return code
-    return ""

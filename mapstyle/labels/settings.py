@@ -62,7 +62,7 @@ class TypeSettings(BaseModel):
     halo: float = Field(2.0, ge=0, le=6, description="width of the halo, logical pixels")
     light: float = Field(
         0.35, ge=0, le=1,
-        description="how far the halo leaves the colour of the ground: 0 only as far as legibility needs, 1 to white or black",
+        description="how far the halo leaves the colour of the ground: 0 only as legibility needs, 1 to white or black",
     )  # fmt: skip
     case: Case = Field(Case.NATURAL, description="natural or upper")
     spacing: float = Field(0.0, ge=0, le=1, description="space added between letters, in ems")
@@ -125,16 +125,14 @@ _DEFAULTS: Mapping[LabelKind, Mapping[str, Any]] = {
         "colour": "#593f33", "halo": 1.8, "wrap": 8, "repeat": 200, "mark": "#8a4b34",
     },
     LabelKind.PEAK: {
-        "family": "sans", "italic": True, "size": (13, 12.5, 12, 11.5, 11), "growth": 0.3, "smallest": 10, "largest": 16,
-        "colour": "#513e2f", "halo": 1.8, "wrap": 8, "repeat": 200, "mark": "#6b4a32",
+        "family": "sans", "italic": True, "size": (13, 12.5, 12, 11.5, 11), "growth": 0.3, "smallest": 10,
+        "largest": 16, "colour": "#513e2f", "halo": 1.8, "wrap": 8, "repeat": 200, "mark": "#6b4a32",
     },
 }  # fmt: skip
 
 
 def _default(kind: LabelKind) -> Any:
-    return Field(
-        default_factory=lambda: TypeSettings.model_validate(_DEFAULTS[kind]), description=f"{kind} labels"
-    )
+    return Field(default_factory=lambda: TypeSettings.model_validate(_DEFAULTS[kind]), description=f"{kind} labels")
 
 
 class LabelSettings(BaseModel):

@@ -4,11 +4,11 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import combinations, groupby
+from itertools import combinations, groupby, pairwise
 from typing import Any
 
 from mapstyle.labels.fonts import Face, FontStyle, font_book
-from mapstyle.labels.scripts import CJK, CONNECTED, scripts_in
+from mapstyle.labels.scripts import CJK, CONNECTED, script_of, scripts_in
 
 _MOST_LINES = 3
 _MOST_LETTERS = 120
@@ -65,7 +65,7 @@ def shape_line(text: str, style: FontStyle, spacing: float = 0.0) -> Line | None
         space = 0.0 if script in CONNECTED else spacing
         shaped = _shape_run(text[start:end], start, script, level, face, space)
         if shaped is None:
-            font_book().choose(text[start:end] + "\U0010fffe", script, style)  # leaves the note
+            font_book().miss(script)
             return None
         clusters += shaped
     if not any(c.glyphs for c in clusters):
@@ -103,16 +103,13 @@ def wrap(text: str, style: FontStyle, spacing: float, width: float, lines: int =
     best: tuple[float, tuple[int, ...]] | None = None
     for cuts in combinations(range(1, len(pieces)), wanted - 1):
         ends = (0, *cuts, len(pieces))
-        spans = [
-            sum(widths[a:b]) + gap * sum(p.endswith(" ") for p in pieces[a : b - 1])
-            for a, b in zip(ends[:-1], ends[1:], strict=True)
-        ]
+        spans = [sum(widths[a:b]) + gap * sum(p.endswith(" ") for p in pieces[a : b - 1]) for a, b in pairwise(ends)]
         cost = max(spans) + 0.05 * (max(spans) - min(spans))
         if best is None or cost < best[0] - 1e-9:
             best = cost, ends
     assert best is not None
     ends = best[1]
-    texts = ["".join(pieces[a:b]).strip() for a, b in zip(ends[:-1], ends[1:], strict=True)]
+    texts = ["".join(pieces[a:b]).strip() for a, b in pairwise(ends)]
     shaped = [shape_line(t, style, spacing) for t in texts if t]
     if any(s is None for s in shaped):
         return None
@@ -186,13 +183,16 @@ def _runs(text: str, levels: Sequence[int], scripts: Sequence[str], style: FontS
     for (level, script), group in groupby(zip(levels, scripts, strict=True)):
         end = start + len(list(group))
         part = text[start:end]
-        face = book.choose(part, script, style)
+        face = book.choose(part, script, style, note=False)
         if face is not None:
             runs.append((start, end, script, level, face))
         else:
             # Letters that all scripts share may come from another font than their neighbours.
             for i in range(start, end):
-                single = book.choose(text[i], script, style)
+                shared = not script_of(text[i])
+                single = book.choose(text[i], script, style, note=not shared)
+                if single is None and shared:
+                    continue  # a sign that is no letter, such as an emoji, may be missed
                 if single is None:
                     return None
                 if runs and runs[-1][1] == i and runs[-1][4] is single and runs[-1][3] == level and i > start:
@@ -222,9 +222,7 @@ def _visual(runs: Sequence[_Run]) -> list[_Run]:
     return ordered
 
 
-def _shape_run(
-    part: str, start: int, script: str, level: int, face: Face, space: float
-) -> list[Cluster] | None:
+def _shape_run(part: str, start: int, script: str, level: int, face: Face, space: float) -> list[Cluster] | None:
     import uharfbuzz as hb
 
     buffer = hb.Buffer()

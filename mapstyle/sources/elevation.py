@@ -16,9 +16,10 @@ from mapstyle.fingerprint import fingerprint
 from mapstyle.frame import Frame, Grid
 from mapstyle.layers import RasterLayer
 from mapstyle.sources import mosaic as mosaics
-from mapstyle.sources.mosaic import FILL_LEVELS, Mosaic
+from mapstyle.sources.mosaic import DEGREE, Mosaic
 from mapstyle.sources.raster import Raster, open_rasters
 from mapstyle.sources.spline import Taps, b_spline, catmull_rom, on_lattice, scattered
+from mapstyle.sources.voids import CHUNK, MARGIN
 
 CELL = 256
 """Logical pixels on the side of the fixed squares on which heights are sampled."""
@@ -30,6 +31,8 @@ HOLE = 3
 STEP_METRES = 100_000.0
 """Ground between places that are projected exactly; coordinates are interpolated in between (error < 0.02 sample)."""
 MAX_STEP = 16
+OUTSIDE = float(1 << 40)
+"""Samples away from the data at which a place that cannot be projected is set down."""
 SHARPEN = -0.5
 """Added to the level of averages: the spline smooths too, by about half a level."""
 
@@ -110,7 +113,8 @@ class Elevation:
                 continue
             # Where the finer is certain it covers. Where neither is (two that meet edge to edge), by their shares.
             sure = _certainty(here)
-            say = sure + (1 - sure) * (1 - _certainty(covered)) * here / (here + covered + np.float32(0.05))
+            odds = np.square(np.square(here / (covered + np.float32(0.05))))
+            say = sure + (1 - sure) * (1 - _certainty(covered)) * odds / (odds + 1)
             heights = heights + say * (source.heights(places) - heights)
             covered = np.minimum(covered + here, np.float32(1))
         certain = _certainty(covered)
@@ -174,7 +178,7 @@ class _OnGrid:
         wanted = round(math.log2(FEATHER / 1.5 / metres))
         room = int(math.log2(max(1, min(right - left, bottom - top) / 12)))
         fade = max(min(wanted, room), math.ceil(math.log2(pixel / metres)) + 1, 0)
-        margin = 2 ** (FILL_LEVELS + 1) * metres / 111_000 + 1
+        margin = min((CHUNK + MARGIN) * max(metres, pixel) / DEGREE + 1, 10.0)
         return cls(
             mosaic,
             upright=same and mosaic.is_upright,
@@ -230,28 +234,24 @@ class _OnGrid:
         if near.any():
             placed[near] = self.mosaic.locate(self._to_crs(degrees[near]))
         near &= np.isfinite(placed).all(axis=1)
-        far = np.array(self.mosaic.box[:2]) - 2.0 ** (FILL_LEVELS + 3)
-        placed[~near] = far
+        placed[~near] = -OUTSIDE
         u, v = placed[:, 0].reshape(size), placed[:, 1].reshape(size)
         span = np.abs(np.gradient(u, axis=1) * np.gradient(v, axis=0) - np.gradient(u, axis=0) * np.gradient(v, axis=1))
         level = 0.5 * np.log2(np.maximum(span, 1e-12)) - math.log2(step) + SHARPEN
+        level = np.maximum(level, 0.0)
         columns = catmull_rom(((cell.column + np.arange(cell.width) + 0.5) / ratio - x[0]) / step)
         rows = catmull_rom(((cell.row + np.arange(cell.height) + 0.5) / ratio - y[0]) / step)
-        whole = near.reshape(size)
-        trusted = None
-        if not whole.all():
-            level[~whole] = 0.0
-            doubt = on_lattice(
-                (~whole).astype(np.float64),
-                Taps(rows.first, np.ones_like(rows.weights)),
-                Taps(columns.first, np.ones_like(columns.weights)),
-            )
-            trusted = (doubt == 0).ravel()
-        tables = (on_lattice(table, rows, columns).ravel() for table in (u, v, level))
-        u, v, level = (np.asarray(t, np.float64) for t in tables)
-        if trusted is not None:
-            u[~trusted], v[~trusted], level[~trusted] = far[0], far[1], 0.0
-        return _Places(cell.shape, False, u, v, level, trusted)
+        # Slopes look at the neighbours, so a place whose neighbour could not be projected is not trusted either.
+        doubtful = 1.0 - cv2.erode(near.reshape(size).astype(np.float64), np.ones((3, 3)))
+        us, vs, levels = (on_lattice(table, rows, columns).ravel() for table in (u, v, level))
+        if not doubtful.any():
+            return _Places(cell.shape, False, us, vs, levels)
+        rows, columns = (Taps(taps.first, np.ones_like(taps.weights)) for taps in (rows, columns))
+        trusted = (on_lattice(doubtful, rows, columns) == 0).ravel()
+        some = trusted.any()
+        us = np.where(trusted, us, us[trusted].min() if some else 0.0)
+        levels = np.where(trusted, levels, levels[trusted].min() if some else 0.0)
+        return _Places(cell.shape, False, us, np.where(trusted, vs, -OUTSIDE), levels, trusted)
 
     def _is_near(self, degrees: Array) -> NDArray[np.bool_]:
         west, south, east, north = self.limits
@@ -299,23 +299,26 @@ class _OnGrid:
         """Evaluate the spline of one level's samples at some rows (or some pixels) of a cell."""
         size = 2.0**level
         # Beyond this nothing changes any more, and a table must not grow without end.
-        far = 2.0 ** (FILL_LEVELS + 1)
+        far = CHUNK + MARGIN
         left, top, right, bottom = (edge / size for edge in self.mosaic.box)
         if self.mosaic.turn:
             left, right = -math.inf, math.inf
         u = places.u if places.upright else places.u[part]
-        columns = b_spline(np.clip(u / size - 0.5, left - far, right + far))
-        rows = b_spline(np.clip(places.v[part] / size - 0.5, top - far, bottom + far))
-        (x0, x1), (y0, y1) = columns.span, rows.span
+        across = np.clip(u / size - 0.5, left - far, right + far)
+        down = np.clip(places.v[part] / size - 0.5, top - far, bottom + far)
+        x0, x1 = math.floor(across.min()) - 1, math.floor(across.max()) + 3
+        y0, y1 = math.floor(down.min()) - 1, math.floor(down.max()) + 3
         if share:
             # A hole that is small beside the feather is no edge: what fills it counts as known.
             m = 2 * HOLE
             table = self.mosaic.shares(level, x0 - m, y0 - m, x1 + m, y1 + m)
             square = np.ones((2 * HOLE + 1, 2 * HOLE + 1), np.uint8)
             table = cv2.morphologyEx(table, cv2.MORPH_CLOSE, square)[m:-m, m:-m]
+            if (flat := float(table[0, 0])) in (0.0, 1.0) and (table == flat).all():
+                return np.full(places.shape, flat, np.float32)
         else:
             table = self.mosaic.heights(level, x0, y0, x1, y1)
-        columns, rows = Taps(columns.first - x0, columns.weights), Taps(rows.first - y0, rows.weights)
+        columns, rows = b_spline(across - x0), b_spline(down - y0)
         found = on_lattice(table, rows, columns) if places.upright else scattered(table, rows, columns)
         return np.asarray(found, np.float32)
 

@@ -47,6 +47,10 @@ class Features:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def prepare(self) -> None:
+        """Build what finds features by place, before several threads ask for it at once."""
+        assert self._tree is not None
+
     @cached_property
     def _tree(self) -> shapely.STRtree:
         return shapely.STRtree(shapely.box(*self.boxes.T))
@@ -70,9 +74,9 @@ class Features:
             hit = self._tree.query(shapely.box(box[0] - k * turn, box[1], box[2] - k * turn, box[3]))
             found.append(hit.astype(np.int64))
             moved.append(np.full(len(hit), k))
-        at, k = np.concatenate(found), np.concatenate(moved)
-        order = np.lexsort((k, at))
-        return at[order], k[order]
+        at, turns = np.concatenate(found), np.concatenate(moved)
+        order = np.lexsort((turns, at))
+        return at[order], turns[order]
 
     def stack(self, grid: Grid, chosen: Ints, turns: Ints) -> LayerStack:
         """Hand chosen features (in order) out as layers, each moved by turns round the world."""

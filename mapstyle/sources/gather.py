@@ -19,8 +19,11 @@ SPARE_LEVELS = 3.0
 """How many levels before the common table a kind is kept, so that a style may show it sooner."""
 _STEP = 1e7
 """Vertices per degree: 1.1 cm on the equator, the precision of OpenStreetMap's own files."""
-_NEAR = 25.0
-"""Degrees beyond a metric system's area of use at which features are cut off: further out it makes no sense."""
+_CORNER = np.array([180.0, 90.0])
+"""Degrees added so that nothing is negative; both numbers then fit in one of 63 bits."""
+_NEAR = 60.0
+"""Degrees beyond a metric system's area of use at which features are cut off: much further out, a transverse
+Mercator folds over, and a sheet that reaches there has no use."""
 
 
 @dataclass(frozen=True)
@@ -180,10 +183,10 @@ def _rings_of(
 
 def _numbered(lonlat: Floats) -> tuple[Ints, Floats]:
     """Number places by longitude, then latitude; give the numbers and each number's degrees."""
-    whole = np.rint(lonlat * _STEP).astype(np.int64) + (1 << 31)
-    keys, vertex = np.unique(whole[:, 0] << 32 | whole[:, 1], return_inverse=True)
-    degrees = np.stack([keys >> 32, keys & 0xFFFFFFFF], axis=1) - (1 << 31)
-    return vertex.astype(np.int64).ravel(), degrees / _STEP
+    whole = np.rint((lonlat + _CORNER) * _STEP).astype(np.int64)
+    keys, vertex = np.unique(whole[:, 0] << 31 | whole[:, 1], return_inverse=True)
+    degrees = np.stack([keys >> 31, keys & 0x7FFFFFFF], axis=1) / _STEP - _CORNER
+    return vertex.astype(np.int64).ravel(), degrees
 
 
 def following(rings: Rings) -> Ints:
@@ -234,7 +237,7 @@ def _densified(rings: Rings, degrees: Floats, grid: Grid) -> tuple[Rings, Floats
 
 def _finite(rings: Rings, points: Floats) -> Rings:
     """Drop features any vertex of which cannot be projected."""
-    good = np.isfinite(points).all(axis=1)
+    good = np.asarray(np.isfinite(points).all(axis=1))
     if good.all():
         return rings
     bad = np.unique(rings.feature[rings.ring[~good[rings.vertex]]])

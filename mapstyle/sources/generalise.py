@@ -10,7 +10,7 @@ from mapstyle.layers import LayerKind, spans
 from mapstyle.sources.atlas import Shape
 from mapstyle.sources.features import Features
 from mapstyle.sources.gather import Floats, Gathered, Ints, Rings, following, offsets
-from mapstyle.sources.merge import Ways, chain
+from mapstyle.sources.merge import chain, ways_of
 from mapstyle.sources.simplify import simplify
 
 SMALLEST_AREA = 4.0
@@ -33,7 +33,8 @@ def generalise(gathered: Gathered, grid: Grid) -> Features:
     areal = shape[rings.feature] == _SHAPES.index(Shape.AREA)
     point = shape[rings.feature] == _SHAPES.index(Shape.POINT)
     ring_area = np.where(areal, _enclosed(rings, points), 0.0)
-    area = np.bincount(rings.feature, np.where(rings.hole, -ring_area, ring_area), len(shape))
+    area = np.zeros(len(shape))
+    np.add.at(area, rings.feature, np.where(rings.hole, -ring_area, ring_area))
     least = np.where(np.isin(gathered.kind, _SINGLE), SMALLEST_SINGLE, SMALLEST_AREA)
     large = (area >= least)[rings.feature] & (ring_area >= SMALLEST_RING * least[rings.feature])
     kept = np.flatnonzero(~areal | _with_outer(rings, large))
@@ -86,7 +87,10 @@ def _joined(rings: Rings, gathered: Gathered) -> tuple[Rings, Floats]:
     if not len(lines):
         return rings, along
     kind = gathered.kind[rings.feature[lines]].astype(np.int64)
-    chains = chain(ways_of(rings.pick(lines), gathered.points, kind, _lasting(rings, gathered)[lines]))
+    some = rings.pick(lines)
+    begin, end = some.vertex[some.starts[:-1]], some.vertex[some.starts[1:] - 1]
+    name = _lasting(rings, gathered)[lines]
+    chains = chain(ways_of(gathered.points[some.vertex], some.starts, begin, end, kind, name))
     along[lines[chains.way]] = chains.along
     return turned(rings, lines[chains.way[chains.flipped]]), along
 
@@ -96,28 +100,6 @@ def _lasting(rings: Rings, gathered: Gathered) -> NDArray[np.uint64]:
     ids = np.concatenate([t.ids for t in gathered.tables])[rings.feature]
     first = np.searchsorted(rings.feature, rings.feature)
     return np.asarray(ids + (np.arange(len(rings)) - first).astype(np.uint64))
-
-
-def ways_of(rings: Rings, points: Floats, key: Ints, order: NDArray[np.uint64]) -> Ways:
-    """Describe lines so that they can be joined."""
-    first, last = rings.starts[:-1], rings.starts[1:] - 1
-    xy = points[rings.vertex]
-    step = np.hypot(*np.diff(xy, axis=0, append=xy[-1:]).T)
-    step[last] = 0.0
-    return Ways(
-        key=key,
-        order=order,
-        start=rings.vertex[first],
-        end=rings.vertex[last],
-        out=_unit(xy[first + 1] - xy[first]),
-        back=_unit(xy[last - 1] - xy[last]),
-        length=np.add.reduceat(step, first),
-    )
-
-
-def _unit(vectors: Floats) -> Floats:
-    length = np.hypot(vectors[:, 0], vectors[:, 1])
-    return np.asarray(vectors / np.where(length > 0, length, 1.0)[:, None])
 
 
 def turned(rings: Rings, which: Ints) -> Rings:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,6 +56,21 @@ class Chains:
     length: Floats
 
 
+def ways_of(coords: Floats, starts: Ints, begin: Ints, end: Ints, key: Ints, order: NDArray[np.uint64]) -> Ways:
+    """Describe lines, given by their vertices and where each starts among them, so that they can be joined."""
+    first, last = starts[:-1], starts[1:] - 1
+    step = np.hypot(*np.diff(coords, axis=0, append=coords[-1:]).T)
+    step[last] = 0.0
+    out = _unit(coords[first + 1] - coords[first])
+    back = _unit(coords[last - 1] - coords[last])
+    return Ways(key, order, begin, end, out, back, np.add.reduceat(step, first))
+
+
+def _unit(vectors: Floats) -> Floats:
+    length = np.hypot(vectors[:, 0], vectors[:, 1])
+    return np.asarray(vectors / np.where(length > 0, length, 1.0)[:, None])
+
+
 def chain(ways: Ways) -> Chains:
     """Join lines of one key wherever they meet end to end.
 
@@ -70,7 +86,7 @@ def chain(ways: Ways) -> Chains:
     starts = offsets(sizes)
     total = np.zeros(len(runs))
     along = np.zeros(len(way))
-    for i, (a, b) in enumerate(zip(starts[:-1], starts[1:], strict=True)):
+    for i, (a, b) in enumerate(pairwise(starts.tolist())):
         ends = np.cumsum(ways.length[way[a:b]])
         along[a + 1 : b] = ends[:-1]
         total[i] = ends[-1]

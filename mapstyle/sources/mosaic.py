@@ -10,25 +10,13 @@ from pathlib import Path
 from threading import RLock
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from mapstyle.fingerprint import fingerprint
-from mapstyle.sources.raster import Heights, Raster, outline
+from mapstyle.sources.raster import Raster, outline
+from mapstyle.sources.voids import CHUNK, MARGIN, RIM, Heights, Weights, false_zeros, fill, pull
 
-CHUNK = 512
-"""Samples on the side of a chunk; chunks are counted from sample (0, 0), so they never depend on a frame."""
-MARGIN = 512
-"""Samples round a chunk that are looked at when its voids are filled: voids up to twice as wide see their rim."""
-FILL_LEVELS = 9
-"""Doublings over which a void looks for its rim: 2**9 samples, the margin."""
-RELAX = 16
-"""Steps of smoothing at each doubling; an error of the size of a sample falls to a hundredth in about ten."""
-RIM = 32
-"""Samples round a chunk that are looked at for zeros that stand for voids, which are smaller than this."""
-ZERO_CLIFF = 60.0
-"""Metres: zeros wholly ringed by higher ground than this are voids, not water."""
 OVERLAP = 16
 """Samples over which a raster gives way to its neighbour where they overlap."""
 KEPT_ON_DISK = 3
@@ -37,8 +25,6 @@ DEGREE = 111_319.49
 """Metres in a degree of a meridian of the sphere of Web Mercator."""
 VERSION = 1
 """To be raised when the samples that come out change."""
-
-Weights = NDArray[np.float32]
 
 
 class Samples(NamedTuple):
@@ -215,7 +201,7 @@ class Mosaic:
             weight[part] += np.where(valid, say, 0.0)
         share = (weight > 0).astype(np.float32)
         mean = (total / np.where(weight > 0, weight, 1.0)).astype(np.float32)
-        share[_false_zeros(mean, share > 0)] = 0
+        share[false_zeros(mean, share > 0)] = 0
         mean *= share
         inner = slice(RIM, RIM + CHUNK), slice(RIM, RIM + CHUNK)
         return Samples(mean[inner].copy(), share[inner].copy())
@@ -234,7 +220,7 @@ class Mosaic:
             if self._is_within_reach(level, a, b):
                 chunk = self._measured(level, a, b)
                 heights[there], share[there] = chunk.heights[here], chunk.share[here]
-        return fill(heights, share, self.base)[MARGIN : MARGIN + CHUNK, MARGIN : MARGIN + CHUNK].copy()
+        return fill(heights, share, self.base)
 
 
 def linear(raster: Raster) -> NDArray[np.float64]:
@@ -283,81 +269,8 @@ def join(rasters: Sequence[tuple[str, Raster]], cache: Path | None) -> list[Mosa
     return [Mosaic(pieces, anchor, fingerprint(digests), cache) for anchor, pieces, digests in groups]
 
 
-def pull(heights: Heights, share: Weights) -> tuple[Heights, Weights]:
-    """Average two by two what was measured; give the means and the shares of half the size."""
-    total = _sum_four(heights * share)
-    weight = _sum_four(share)
-    mean = np.where(weight > 0, total / np.where(weight > 0, weight, 1), 0).astype(np.float32)
-    return mean, weight * np.float32(0.25)
-
-
-def fill(heights: Heights, share: Weights, base: float) -> Heights:
-    """Stretch a smooth skin over the voids, from their rim (a membrane, solved from coarse to fine).
-
-    Args:
-        heights: float32[n, n], n a multiple of 2**FILL_LEVELS.
-        share: float32[n, n]; 0 where nothing was measured.
-        base: the height where no data is near, metres.
-    """
-    levels = [(heights, share)]
-    for _ in range(FILL_LEVELS):
-        levels.append(pull(*levels[-1]))
-    skin = np.where(levels[-1][1] > 0, levels[-1][0], np.float32(base))
-    for measured, weight in reversed(levels):
-        if measured.shape != skin.shape:
-            skin = cv2.resize(skin, measured.shape[::-1], interpolation=cv2.INTER_LINEAR)
-        void = weight == 0
-        skin = np.where(void, skin, measured)
-        _relax(skin, void)
-    return skin
-
-
-# Patra and Karttunen's isotropic nine-point Laplacian: its weights about the centre, made into a mean.
-_STENCIL = np.array([[1, 4, 1], [4, 0, 4], [1, 4, 1]], np.float32) / 20
-
-
-def _relax(skin: Heights, void: NDArray[np.bool_]) -> None:
-    """Smooth the voids in place, holding all else."""
-    rows, columns = np.flatnonzero(void.any(axis=1)), np.flatnonzero(void.any(axis=0))
-    if not len(rows):
-        return
-    part = (
-        slice(max(0, rows[0] - 1), rows[-1] + 2),
-        slice(max(0, columns[0] - 1), columns[-1] + 2),
-    )
-    inner, hollow = np.ascontiguousarray(skin[part]), np.ascontiguousarray(void[part]).astype(np.uint8)
-    for _ in range(RELAX):
-        smooth = cv2.filter2D(inner, -1, _STENCIL, borderType=cv2.BORDER_REPLICATE)
-        cv2.copyTo(smooth, hollow, inner)
-    skin[part] = inner
-
-
-def _false_zeros(heights: Heights, valid: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Find zeros that stand for voids: small patches, all of whose rim is high ground."""
-    zero = valid & (heights == 0)
-    if not zero.any() or not (heights > ZERO_CLIFF).any():
-        return np.zeros_like(zero)
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(zero.astype(np.uint8), connectivity=8)
-    spread = cv2.dilate(labels.astype(np.float32), np.ones((3, 3), np.uint8))
-    rim = ~zero & (spread > 0)
-    lowest = np.full(count, np.inf)
-    # Between two patches the rim counts for the one with the greater number; both lie close together then.
-    np.minimum.at(lowest, spread[rim].astype(np.int64), np.where(valid[rim], heights[rim], np.inf))
-    size = zero.shape[0]
-    left, top, width, height = stats[:, 0], stats[:, 1], stats[:, 2], stats[:, 3]
-    whole = (left > 0) & (top > 0) & (left + width < size) & (top + height < size)
-    small = (width < RIM) & (height < RIM)
-    false = whole & small & (lowest > ZERO_CLIFF) & np.isfinite(lowest)
-    false[0] = False
-    return np.asarray(false[labels])
-
-
 def _inset(index: NDArray[np.int64], size: int) -> NDArray[np.float64]:
     return np.minimum(np.minimum(index + 1, size - index), OVERLAP).astype(np.float64)
-
-
-def _sum_four(a: NDArray[np.float32]) -> NDArray[np.float32]:
-    return (a[0::2, 0::2] + a[0::2, 1::2]) + (a[1::2, 0::2] + a[1::2, 1::2])
 
 
 def _chunks(

@@ -38,9 +38,7 @@ class _Arcs:
     first: Ints
 
 
-def simplify(
-    rings: Rings, points: Floats, exact: NDArray[np.bool_], tolerance: float = TOLERANCE
-) -> tuple[Ints, Ints]:
+def simplify(rings: Rings, points: Floats, exact: NDArray[np.bool_], tolerance: float = TOLERANCE) -> tuple[Ints, Ints]:
     """Simplify rings together.
 
     Args:
@@ -109,9 +107,7 @@ def _cut(rings: Rings, junction: NDArray[np.bool_]) -> _Arcs:
     return _Arcs(vertex, starts, ring, backward, same.ravel(), first)
 
 
-def _simplify_distinct(
-    arcs: _Arcs, points: Floats, exact: NDArray[np.bool_], tolerance: float
-) -> tuple[Ints, Ints]:
+def _simplify_distinct(arcs: _Arcs, points: Floats, exact: NDArray[np.bool_], tolerance: float) -> tuple[Ints, Ints]:
     """Simplify each distinct arc in its canonical direction; give the vertices left and their starts."""
     sizes = np.diff(arcs.starts)[arcs.first]
     begin, end = arcs.starts[arcs.first], arcs.starts[arcs.first + 1] - 1
@@ -129,9 +125,7 @@ def _simplify_distinct(
     coords = np.column_stack([points[vertex[loose]], place])
     number = np.repeat(np.cumsum(~ready) - 1, np.where(ready, 0, sizes))
     lines = shapely.linestrings(coords, indices=number)
-    left = shapely.get_coordinates(
-        shapely.simplify(lines, tolerance, preserve_topology=False), include_z=True
-    )[:, 2]
+    left = shapely.get_coordinates(shapely.simplify(lines, tolerance, preserve_topology=False), include_z=True)[:, 2]
     keep = ~loose
     keep[left.astype(np.int64)] = True
     arc = np.repeat(np.arange(len(sizes)), sizes)

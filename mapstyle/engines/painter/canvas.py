@@ -22,7 +22,7 @@ class Canvas:
         seed: the map's seed.
         s: real pixels in a logical pixel; multiply every length by it.
         base: paint without grain, granulation and hatching, as a diffusion model wants to start.
-        planes: working planes by name (``density``, ``ink``, ``height`` ...), float32, made by the medium.
+        planes: working planes by name (``density``, ``ink``, ``height`` ...), of the type the medium makes them.
     """
 
     def __init__(self, scene: Scene, seed: int, base: bool = False) -> None:
@@ -32,7 +32,7 @@ class Canvas:
         self.s = scene.pixel_ratio
         self.level = scene.level
         self.base = base
-        self.planes: dict[str, Field] = {}
+        self.planes: dict[str, NDArray[Any]] = {}
         self._kept: dict[object, NDArray[Any]] = {}
 
     def noise(self, cell: int, octaves: int, gain: float, stream: int, aspect: float = 1.0) -> Field:

@@ -3,14 +3,18 @@
 from mapstyle.engines.painter.brush import Brush, Medium
 from mapstyle.engines.painter.diorama.ground import Ground, Rows
 from mapstyle.engines.painter.diorama.houses import Houses
+from mapstyle.engines.painter.diorama.made import Bridges, Piers, Places, Runways, Walls
 from mapstyle.engines.painter.diorama.medium import Diorama
+from mapstyle.engines.painter.diorama.objects import Objects
 from mapstyle.engines.painter.diorama.rails import Rails, Trams
 from mapstyle.engines.painter.diorama.roads import Cars, Roads, Tracks
 from mapstyle.engines.painter.diorama.seams import Fences
 from mapstyle.engines.painter.diorama.trees import Foliage, MappedTrees, Plant
-from mapstyle.engines.painter.diorama.water import Marsh, Water
+from mapstyle.engines.painter.diorama.water import Basin, Marsh, Water
+from mapstyle.engines.painter.diorama.yards import Yards
 
 BRUSHES: tuple[type[Brush], ...] = (
-    Ground, Rows, Fences, Marsh, Water, Tracks, Roads, Cars, Houses, Plant, MappedTrees, Foliage, Rails, Trams,
+    Ground, Rows, Yards, Fences, Places, Marsh, Water, Basin, Tracks, Roads, Cars, Rails, Trams, Bridges, Piers,
+    Runways, Walls, Houses, Objects, Plant, MappedTrees, Foliage,
 )  # fmt: skip
 MEDIUM: type[Medium] = Diorama

@@ -43,10 +43,10 @@ PAINTS: Mapping[LandClass, tuple[str, str]] = {
     L.INDUSTRIAL: ("#a29c8c", "#aba18a"),
     L.INSTITUTION: ("#8f9a68", "#a6a27c"),
     L.FARMLAND: ("#b89f62", "#a8985e"),
-    L.MEADOW: ("#76934b", "#969a58"),
-    L.GRASS: ("#71954d", "#8a9a57"),
-    L.PARK: ("#6c934e", "#86995a"),
-    L.GARDEN: ("#74994f", "#8a9f5c"),
+    L.MEADOW: ("#7b914f", "#989a5e"),
+    L.GRASS: ("#789352", "#8f9a5e"),
+    L.PARK: ("#729152", "#8a9860"),
+    L.GARDEN: ("#799653", "#8e9c60"),
     L.WOOD: ("#4f5a35", "#5e5a3a"),
     L.SCRUB: ("#7b8a4c", "#938e5a"),
     L.HEATH: ("#8a8457", "#8d7367"),
@@ -58,7 +58,7 @@ PAINTS: Mapping[LandClass, tuple[str, str]] = {
     L.QUARRY: ("#bba98a", "#a3937a"),
     L.GLACIER: ("#eef4f6", "#cfe1ea"),
     L.CEMETERY: ("#7f9a5a", "#90a06a"),
-    L.PITCH: ("#5f9a55", "#6aa25c"),
+    L.PITCH: ("#64965a", "#6d9c60"),
     L.SQUARE: ("#c2b7a4", "#b5a994"),
     L.PARKING: ("#98958f", "#8f8d8a"),
     L.AERODROME: ("#8a9c60", "#9aa06a"),
@@ -70,7 +70,7 @@ CROPS: tuple[tuple[str, str], ...] = (
     ("#b0a662", "#a39b55"),
     ("#7c9450", "#8a9c58"),
     ("#d2bb88", "#c4ab78"),
-    ("#c9b84a", "#b5ae50"),
+    ("#bfb058", "#aeab58"),
     ("#66824a", "#75884e"),
     ("#88985a", "#7c9458"),
 )
@@ -203,7 +203,7 @@ class Ground(Brush):
             return
         where = canvas.noise(64, 3, 0.6, 41) * f32(0.9)
         where += look_up(_salted(bits), np.linspace(-0.6, 0.6, 256, dtype=f32))
-        where = ramped(where, 0.45, 1.2)
+        where = ramped(where, 0.9, 1.9)
         where *= look_up(index, _FLOWERS * f32(self.flowers))
         where *= canvas.texture(512, _flecks)
         kind = bits & np.uint8(3)
@@ -220,7 +220,7 @@ def _flecks(period: int, s: int) -> Plane:
     """Sparse soft dots, a logical pixel across: about one in forty."""
     n = period // s
     h = hash2(np.arange(n)[None, :], np.arange(n)[:, None], 4711)
-    dots = ((h & np.uint32(1023)) < 26).astype(f32)
+    dots = ((h & np.uint32(1023)) < 20).astype(f32)
     dots = cv2.copyMakeBorder(dots, 2, 2, 2, 2, cv2.BORDER_WRAP)
     dots = cv2.resize(dots, None, fx=s, fy=s, interpolation=cv2.INTER_NEAREST)
     dots = cv2.GaussianBlur(dots, (0, 0), 0.45 * s)

@@ -14,7 +14,7 @@ from mapstyle.engines.painter.diorama.surface import grain, smear
 from mapstyle.engines.painter.masks import slope
 
 f32 = np.float32
-_STEPS = (1, 2, 4, 8, 13)
+_STEPS = (1, 2, 4, 8, 11)
 """Lengths by which the shadow is drawn out, logical pixels: together they cover every length up to their sum."""
 _PENUMBRA = 0.9
 _NOOK = 2.6
@@ -34,11 +34,11 @@ class Diorama(Medium):
 
     lamp: Colour = Field("#fff3dc", description="colour of the lamp")
     sky: Colour = Field("#7f97c4", description="colour of the light that fills shadows")
-    lamp_strength: float = Field(0.80, ge=0, le=2, description="light of the lamp on flat ground")
-    sky_strength: float = Field(0.46, ge=0, le=2, description="light of the sky")
+    lamp_strength: float = Field(0.76, ge=0, le=2, description="light of the lamp on flat ground")
+    sky_strength: float = Field(0.52, ge=0, le=2, description="light of the sky")
     shadow: Share = Field(0.92, description="how much of the lamp a cast shadow takes away")
     fall: float = Field(0.95, ge=0.3, le=4, description="how far a shadow sinks over its own length")
-    nooks: Share = Field(0.5, description="how dark the sky's light gets beside tall things")
+    nooks: Share = Field(0.42, description="how dark the sky's light gets beside tall things")
     relief: float = Field(1.15, ge=0, le=4, description="strength of the terrain's own light, if there is any")
     grain: Share = Field(0.12, description="grain of the film")
     saturation: float = Field(1.06, ge=0, le=2, description="1 keeps the paint's own")

@@ -43,8 +43,8 @@ class Rails(Brush):
         s, far, along = canvas.s, far[box], canvas.control("rail_v")[box]
         level = canvas.level
         # Track is shown wider than it is until a pixel is small enough for the truth.
-        gauge = float(np.interp(level, (8, 12, 14, 16, 17, 18), (0.35, 0.6, 1.0, 1.7, 2.0, 2.8)))
-        bed = float(np.interp(level, (8, 12, 14, 16, 17, 18), (0.7, 1.1, 2.3, 4.3, 5.4, 7.0)))
+        gauge = float(np.interp(level, (8, 12, 14, 16, 17, 18), (0.3, 0.4, 0.6, 1.15, 1.7, 2.6)))
+        bed = float(np.interp(level, (8, 12, 14, 16, 17, 18), (0.7, 0.9, 1.7, 3.4, 4.8, 7.2)))
         fine, coarse = grain(canvas)[box], tuft(canvas)[box]
         edge = far - coarse * f32(0.3 * min(1.0, bed / 4))
         shoulder = ramped(edge, bed, bed - max(0.5, 0.16 * bed))
@@ -60,7 +60,7 @@ class Rails(Brush):
         blend(canvas.planes["height"][box], 0.8 * s, raised)
         canvas.planes["shine"][box] *= f32(1) - shoulder
         if level >= 13.5:
-            pitch = float(np.interp(level, (13, 14, 16, 17, 18), (3.0, 3.0, 3.6, 4.4, 6.0)))
+            pitch = float(np.interp(level, (13, 14, 16, 17, 18), (2.6, 2.6, 3.0, 3.8, 5.4)))
             gap = remainder(along, pitch)
             gap -= f32(pitch / 2)
             np.abs(gap, out=gap)
@@ -71,7 +71,7 @@ class Rails(Brush):
             canvas.planes["bump"][box] += wood * f32(0.22 * s)
         elif level >= 11.5:
             lay(canvas.planes["albedo"], rgb(self.sleeper), ramped(far, gauge + 0.5, gauge - 0.2) * f32(0.5), box)
-        half = 0.42 if level < 17 else 0.5
+        half = 0.36 if level < 16.5 else 0.5
         off = np.abs(far - f32(gauge))
         iron = ramped(off, half + 0.40, half - 0.30) if level >= 13.5 else ramped(far, 0.7, 0.1) * f32(0.8)
         iron *= clear

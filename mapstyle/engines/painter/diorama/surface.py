@@ -199,10 +199,25 @@ def directions(canvas: Canvas, box: Box) -> tuple[Field, Field]:
     World coordinates modulo 4096 stay exact enough in float32 that rows never tremble.
     """
     angle = byte(parcel_hash(canvas)[box], 2) & np.uint8(15)
-    turn = np.arange(256) * (np.pi / 16)
-    cos, sin = np.cos(turn).astype(f32), np.sin(turn).astype(f32)
+    cos, sin = turns()
     c, s = look_up(angle, cos), look_up(angle, sin)
     rows, columns = canvas.frame.shape
     y = ((canvas.frame.row + np.arange(rows)[box[0]]) % 4096).astype(f32)[:, None]
     x = ((canvas.frame.column + np.arange(columns)[box[1]]) % 4096).astype(f32)[None, :]
     return x * c + y * s, y * c - x * s
+
+
+def turns() -> tuple[Field, Field]:
+    """Give cosine and sine of the 16 directions a parcel may have, as tables of 256."""
+    turn = np.arange(256) * (np.pi / 16)
+    return np.cos(turn).astype(f32), np.sin(turn).astype(f32)
+
+
+def homesteads(canvas: Canvas, radius: int) -> Mask:
+    """Mark what lies within ``radius`` logical pixels of a building (a square). Reach: ``radius``."""
+
+    def make() -> Mask:
+        k = 2 * radius * canvas.s + 1
+        return cv2.dilate(canvas.control("building"), np.ones((k, k), np.uint8))
+
+    return canvas.keep(("homesteads", radius), make)

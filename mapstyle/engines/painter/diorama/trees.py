@@ -33,8 +33,9 @@ from mapstyle.layers import LandClass
 f32 = np.float32
 
 _KNOTS = (10.0, 12.0, 13.0, 14.0, 15.0, 16.0, 17.0, 18.0)
-_SIZES = (0.34, 0.40, 0.50, 0.64, 0.82, 1.0, 1.3, 1.6)
+_SIZES = (0.34, 0.40, 0.50, 0.64, 0.82, 1.0, 1.22, 1.42)
 LARGEST = _SIZES[-1]
+_PITCHES = (1.0, 1.18, 0.88, 1.27, 1.07, 0.94, 1.13, 0.82)
 CONE_TONES = (11, 12, 13)
 """Tones of the palette that are kept for conifers; those before are for broadleaved trees."""
 
@@ -49,7 +50,7 @@ class Plant(Brush):
 
     land: Mapping[str, Share] = Field(description="land class -> share of the lattice's cells that are planted")
     where: Literal["land", "banks", "hedges"] = Field("land", description="all over, by water, on seams")
-    cell: int = Field(14, ge=4, le=16, description="pitch of the lattice at level 16, logical px")
+    cell: int = Field(14, ge=4, le=15, description="pitch of the lattice at level 16, logical px")
     radius: tuple[float, float] = Field((3.6, 6.0), description="smallest and largest crown at level 16")
     layers: int = Field(5, ge=1, le=8, description="lattices laid over each other")
     kind: Literal["round", "bush"] = Field("round", description="how crowns that are no cones look")
@@ -69,10 +70,10 @@ class Plant(Brush):
     @property
     def reach(self) -> int:
         """One cell at its largest, and the clearing round what stands there."""
-        return self._cell(LARGEST) + OCCUPIED_REACH + (6 if self.where == "banks" else 2)
+        return max(self._cell(LARGEST, i) for i in range(self.layers)) + OCCUPIED_REACH + (6 if self.where == "banks" else 0)
 
-    def _cell(self, size: float) -> int:
-        return max(3, round(self.cell * size), int(np.ceil(2 * self.radius[1] * size)))
+    def _cell(self, size: float, layer: int) -> int:
+        return max(3, round(self.cell * size * _PITCHES[layer]))
 
     def paint(self, canvas: Canvas) -> None:
         """Plant."""
@@ -92,9 +93,9 @@ class Plant(Brush):
             return
         size = float(np.interp(canvas.level, _KNOTS, _SIZES))
         for layer in range(self.layers):
-            # Lattices of many pitches: together they show no rows.
-            cell = self._cell(size) - (0, 2, 1, 3, 0, 2, 1, 3)[layer] * (self.cell >= 10)
-            small, large = self.radius[0] * size, min(self.radius[1] * size, 0.46 * cell)
+            # Lattices of many pitches, with room to stray in: together they show no rows.
+            cell = self._cell(size, layer)
+            small, large = self.radius[0] * size, min(self.radius[1] * size, 0.38 * cell)
             self._layer(canvas, layer, cell, (round(small, 2), round(large, 2)), free, table)
 
     def _layer(
@@ -134,7 +135,7 @@ class Plant(Brush):
             pick = np.floor(share(cells.hashed, 4)[row, column] * f32(len(CONE_TONES)))
             tone = np.where(cone, f32(CONE_TONES[0]) + pick, tone)
         # Some stand on higher ground than others, or every crown of a lattice would top its neighbours.
-        lift = np.floor(share(cells.hashed, 5)[row, column] * f32(0.5 * radius[1] * 64 * canvas.s)) * f32(16)
+        lift = np.floor(share(cells.hashed, 5)[row, column] * f32(0.8 * radius[1] * 64 * canvas.s)) * f32(16)
         packed += present * (tone.astype(f32) + lift)[:, None, None]
         view = cells.cells(canopy(canvas))
         view[row, column] = np.maximum(view[row, column], packed)
@@ -214,8 +215,8 @@ class Foliage(Brush):
 
     palette: tuple[Colour, ...] = Field(
         (
-            "#4c7034", "#5b7d38", "#3f6433", "#68853d", "#4a723f", "#628245", "#557a33", "#486b2f", "#7c8a42",
-            "#6f7f39", "#8f8a3e", "#2e5637", "#37603a", "#2a4d38", "#a9803c", "#d9b9bd",
+            "#4d6f38", "#5a7a3e", "#446638", "#667f44", "#4d7144", "#61804b", "#55763a", "#4a6a35", "#75824a",
+            "#6a7a42", "#8a8748", "#35573c", "#3d6240", "#314f3c", "#a07c42", "#d9b9bd",
         ),
         min_length=16, max_length=16,
         description="tones: 0-9 broadleaved, 10 yellowing, 11-13 conifers, 14 autumn, 15 blossom",
@@ -241,7 +242,7 @@ class Foliage(Brush):
         alpha *= high > height
         table = np.empty((3, 256), f32)
         colours = colour_table(self.palette)
-        shades = 1 + self.contrast * (np.linspace(0.50, 1.34, 16) - 1)
+        shades = 1 + self.contrast * (np.linspace(0.58, 1.20, 16) - 1)
         for tone in range(16):
             # Shaded foam turns blue, lit foam yellow.
             for channel, power in enumerate((1.08, 1.0, 0.80)):

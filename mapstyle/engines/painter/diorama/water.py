@@ -22,6 +22,7 @@ from mapstyle.engines.painter.masks import slope, warp
 
 f32 = np.float32
 Plane = NDArray[np.float32]
+_MOUTH = 8.0
 
 
 class Water(Brush):
@@ -31,7 +32,7 @@ class Water(Brush):
     needs: ClassVar[frozenset[str]] = frozenset(
         {"water_area", "water_line", "ocean", "shore", "calm", "pier"}
     )
-    writes: ClassVar[frozenset[str]] = frozenset({"albedo", "height", "bump", "shine"})
+    writes: ClassVar[frozenset[str]] = frozenset({"albedo", "shine"})
 
     shallow: Colour = Field("#7fc0b0", description="over sand, by the sea's shore")
     shelf: Colour = Field("#3f9aa6", description="over the sea's shelf")
@@ -44,38 +45,25 @@ class Water(Brush):
     sand: Colour = Field("#d8c493", description="sand along the sea")
     wander: float = Field(0.8, ge=0, le=3, description="how far shores wander, logical px")
     surf: Share = Field(0.85, description="strength of the surf")
-    waves: float = Field(1.0, ge=0, le=3, description="relief of the waves")
     glint: Share = Field(0.5, description="light of the lamp on waves")
 
     @property
     def reach(self) -> int:
-        """The bank's softening and the shore's wandering."""
-        return int(np.ceil(3 * 1.5)) + int(np.ceil(4 * self.wander)) + 2
+        """A river's mouth and the shore's wandering."""
+        return int(np.ceil(3 * _MOUTH)) + int(np.ceil(4 * self.wander)) + 2
 
     def paint(self, canvas: Canvas) -> None:
         """Pour the water."""
-        present = [n for n in ("water_area", "water_line") if n in canvas.scene]
-        if not present:
-            return
-        cover = canvas.control(present[0])
-        for name in present[1:]:
-            cover = np.maximum(cover, canvas.control(name))
-        if bounds(cover) is None:
+        cover = all_water(canvas)
+        if cover is None:
             return
         s = canvas.s
-        far = f32(self.wander * s * 0.8)
-        dx, dy = canvas.noise(16, 2, 0.6, 1) * far, canvas.noise(16, 2, 0.6, 7) * far
-        np.clip(dx, -4 * far, 4 * far, out=dx)
-        np.clip(dy, -4 * far, 4 * far, out=dy)
-        wet = ramped(soften(warp(cover, dx, dy), 0.6 * s), 0.28, 0.62)
-        canvas.keep("wet", lambda: wet)
-        ocean = canvas.cover("ocean") if "ocean" in canvas.scene else None
+        wet = shape_of_water(canvas, cover, self.wander)
+        # A river's mouth has no line across it.
+        ocean = smear(canvas.cover("ocean"), _MOUTH * s) if "ocean" in canvas.scene else None
         self._bank(canvas, cover, wet, ocean)
         self._fill(canvas, wet, ocean)
-        canvas.planes["bump"] *= f32(1) - wet
-        # Water lies below its shores, which throw a narrow shadow on it.
-        canvas.planes["height"] -= wet * f32((1.3 if canvas.level > 9 else 0.8) * s)
-        self._waves(canvas, wet)
+        self._glints(canvas, wet)
 
     def _bank(self, canvas: Canvas, cover: NDArray[np.uint8], wet: Plane, ocean: Plane | None) -> None:
         bank = ramped(soften(cover, 1.5 * canvas.s), 0.05, 0.45)
@@ -85,7 +73,7 @@ class Water(Brush):
             lay(canvas.planes["albedo"], rgb(self.bank), bank)
             return
         by_sea = ramped(canvas.control("shore"), -6.0, -1.0) * canvas.keep(
-            "near_ocean", lambda: ramped(smear(ocean, 1.5 * canvas.s), 0.0, 0.2)
+            "near_ocean", lambda: ramped(ocean, 0.1, 0.4)
         )
         bank *= f32(0.6)
         lay(canvas.planes["albedo"], rgb(self.bank), bank * (f32(1) - by_sea))
@@ -122,7 +110,7 @@ class Water(Brush):
         wide = 1.0 if canvas.level >= 11 else 0.75
         away = off * f32(1 / wide)
         away += middle * f32(2.0) + slow * f32(4.0)
-        near, shelf, sea = ramped(away, 9.0, 1.0), ramped(away, 46.0, 8.0), ramped(slow, -0.4, 1.6)
+        near, shelf, sea = ramped(away, 8.0, 1.0), ramped(away, 46.0, 8.0), ramped(slow, -0.4, 1.6)
         shelf *= shelf
         phase = off * f32(1 / 7.5)
         phase += canvas.noise(64, 3, 0.6, 41) * f32(0.9)
@@ -132,6 +120,8 @@ class Water(Brush):
         swell *= f32(0.11)
         surf = self._surf(canvas, off, middle) if canvas.level >= 9 else ramped(off, 2.0, 0.5) * f32(0.45)
         surf *= f32(self.surf)
+        share = ramped(ocean, 0.15, 0.5)
+        np.maximum(share, ramped(ocean, 0.0, 0.1) * (off <= 0), out=share)
         inputs = (rgb(self.shallow), rgb(self.shelf), rgb(self.deep), rgb(self.abyss))
         for i, plane in enumerate(colour):
             shallow, mid, deep, abyss = (f32(c[i]) for c in inputs)
@@ -142,7 +132,7 @@ class Water(Brush):
             there += swell * (f32(0.35) + there)
             there += surf * (f32(0.97) - there)
             there -= plane
-            there *= ocean
+            there *= share
             plane += there
 
     def _surf(self, canvas: Canvas, off: Plane, middle: Plane) -> Plane:
@@ -151,6 +141,8 @@ class Water(Brush):
         first = ramped(place, 2.6, 0.9)
         lace = tuft(canvas) * f32(0.28)
         lace += f32(0.78)
+        # Some shores lie open to the sea, some are sheltered.
+        lace *= ramped(canvas.noise(128, 4, 0.55, 3), -1.3, 0.5)
         first *= lace
         second = np.abs(place - f32(5.2) - middle * f32(0.8))
         second = ramped(second, 1.1, 0.3)
@@ -158,16 +150,11 @@ class Water(Brush):
         second *= f32(0.5)
         return np.clip(np.maximum(first, second), 0, 1)
 
-    def _waves(self, canvas: Canvas, wet: Plane) -> None:
+    def _glints(self, canvas: Canvas, wet: Plane) -> None:
+        """Throw the lamp's light back where waves lean the right way."""
         s = canvas.s
-        swell = canvas.noise(32, 3, 0.45, 51, 0.5)
-        rx, ry = slope(swell, 2.2 * s)
+        rx, ry = slope(canvas.noise(32, 3, 0.45, 51, 0.5), 2.2 * s)
         still = quiet(canvas)
-        strength = wet * f32(0.32 * self.waves)
-        if still is not None:
-            strength *= still
-        # Waves take the lamp as ground does, and throw some of it back where they lean the right way.
-        canvas.planes["bump"] += swell * strength * f32(1.1 * s)
         rx *= f32(1.6)
         rx -= f32(0.30)
         ry *= f32(2.4)
@@ -191,6 +178,62 @@ class Water(Brush):
             rx *= still
         rx *= f32(self.glint)
         canvas.planes["shine"] += rx
+
+
+def all_water(canvas: Canvas) -> NDArray[np.uint8] | None:
+    """Give the coverage of all water, None where there is none."""
+    present = [n for n in ("water_area", "water_line") if n in canvas.scene]
+    if not present:
+        return None
+    cover = canvas.control(present[0])
+    for name in present[1:]:
+        cover = np.maximum(cover, canvas.control(name))
+    return None if bounds(cover) is None else cover
+
+
+def shape_of_water(canvas: Canvas, cover: NDArray[np.uint8], wander: float) -> Plane:
+    """Give where the water is, 0..1, its shores wandering a little. Reach: ``4 wander + 3``."""
+
+    def make() -> Plane:
+        far = f32(wander * canvas.s * 0.8)
+        dx, dy = canvas.noise(16, 2, 0.6, 1) * far, canvas.noise(16, 2, 0.6, 7) * far
+        np.clip(dx, -4 * far, 4 * far, out=dx)
+        np.clip(dy, -4 * far, 4 * far, out=dy)
+        return ramped(soften(warp(cover, dx, dy), 0.6 * canvas.s), 0.28, 0.62)
+
+    return canvas.keep(("wet", wander), make)
+
+
+class Basin(Brush):
+    """Sinks the water below its shores, which throw a narrow shadow on it, and gives it waves."""
+
+    brush: Literal["basin"] = "basin"
+    needs: ClassVar[frozenset[str]] = frozenset({"water_area", "water_line", "calm"})
+    writes: ClassVar[frozenset[str]] = frozenset({"height", "bump"})
+
+    wander: float = Field(0.8, ge=0, le=3, description="how far shores wander, as the water's own")
+    depth: float = Field(1.3, ge=0, le=4, description="logical px below the shores")
+    waves: float = Field(1.0, ge=0, le=3, description="relief of the waves")
+
+    @property
+    def reach(self) -> int:
+        """The shore's wandering."""
+        return int(np.ceil(4 * self.wander)) + 3
+
+    def paint(self, canvas: Canvas) -> None:
+        """Sink it."""
+        cover = all_water(canvas)
+        if cover is None:
+            return
+        s, wet = canvas.s, shape_of_water(canvas, cover, self.wander)
+        strength = wet * f32(0.35 * self.waves * s)
+        still = quiet(canvas)
+        if still is not None:
+            strength *= still
+        strength *= canvas.noise(32, 3, 0.45, 51, 0.5)
+        canvas.planes["bump"] *= f32(1) - wet
+        canvas.planes["bump"] += strength
+        canvas.planes["height"] -= wet * f32((self.depth if canvas.level > 9 else 0.6 * self.depth) * s)
 
 
 class Marsh(Brush):
