@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from mapstyle.sources.level_index import LevelIndex
 
@@ -98,7 +98,7 @@ def test_frames_agree_where_they_overlap(town, cache, style, place):
     whole = spot(town, grid, lon, lat)
     large = pipeline.render(whole).image
 
-    @settings(max_examples=4)
+    @settings(max_examples=4, phases=[Phase.generate])
     @given(BOX)
     def agrees(box):
         part = Frame(grid, whole.column + box[0], whole.row + box[1], box[2], box[3])
@@ -205,7 +205,7 @@ def test_halving_the_engines_reach_is_noticed(town, cache, style, monkeypatch):
 
     assert not disagree(maker, whole, parts)
     true = line.PainterSpec.reach.func  # type: ignore[attr-defined]
-    monkeypatch.setattr(line, "ALIGN", 1)
+    monkeypatch.setattr(line, "ALIGN", 16)
     monkeypatch.setattr(line.PainterSpec, "reach", property(lambda self: true(self) // 2))
     assert disagree(maker, whole, parts)
 
@@ -219,7 +219,10 @@ def test_halving_the_reach_of_halos_is_noticed(town, cache, monkeypatch):
     parts = [Frame(grid, left + k, top, 40, max(8, bottom - top)) for k in range(0, max(1, right - left - 40), 7)]
     parts = [p for p in parts if whole.contains(p)]
     assert not disagree(maker, whole, parts)
-    monkeypatch.setattr(line, "HALO_REACH", line.HALO_REACH // 2)
+    half = line.HALO_REACH // 2
+    monkeypatch.setattr(line, "HALO_REACH", half)
+    for module in ("draw", "halo"):
+        monkeypatch.setattr(f"mapstyle.labels.{module}.HALO_REACH", half)
     assert disagree(maker, whole, parts)
 
 

@@ -40,8 +40,6 @@ def run() -> None:
     """Run the program; what a user can mend becomes one line on stderr and exit 1."""
     from mapstyle.errors import MapstyleError
 
-    # Nothing in a map tool should try the network; GDAL looks for side files with every open otherwise.
-    os.environ.setdefault("GDAL_DISABLE_READDIR_ON_OPEN", "EMPTY_DIR")
     try:
         app()
     except MapstyleError as error:

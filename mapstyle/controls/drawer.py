@@ -1,23 +1,26 @@
 """The control drawer: gives a scene for any frame, drawing only what is asked for."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterable, Mapping, Sequence
 
+from mapstyle.controls.borders import draw_borders
 from mapstyle.controls.buildings import draw_buildings
 from mapstyle.controls.calm import draw_calm
-from mapstyle.controls.cells import CellStore, Planes, assemble
-from mapstyle.controls.land import draw_borders, draw_land
-from mapstyle.controls.made import draw_made, draw_trees
+from mapstyle.controls.cells import CellStore, Draw, assemble
+from mapstyle.controls.land import draw_land
+from mapstyle.controls.made import draw_made
+from mapstyle.controls.rails import draw_rails
 from mapstyle.controls.relief import draw_relief
-from mapstyle.controls.water import draw_shore, draw_water
-from mapstyle.controls.ways import draw_rails, draw_road_coordinates, draw_roads
+from mapstyle.controls.roads import draw_road_coordinates, draw_roads
+from mapstyle.controls.shore import draw_shore
+from mapstyle.controls.trees import draw_trees
+from mapstyle.controls.water import draw_water
 from mapstyle.frame import Frame
 from mapstyle.image import PLANES, Scene
 from mapstyle.layers import Layers
 from mapstyle.levels import Levels
 from mapstyle.placed import PlacedLabel
 
-GROUPS: Mapping[str, Callable[[Layers, Levels, Frame], Planes]] = {
+GROUPS: Mapping[str, Draw] = {
     "land": draw_land,
     "border": draw_borders,
     "water": draw_water,
@@ -39,17 +42,17 @@ class ControlDrawer:
     """Draws scenes of one ground in one style's levels; safe to use from several threads."""
 
     def __init__(self, layers: Layers, levels: Levels, room: int = ROOM) -> None:
-        self._groups = {name: partial(draw, layers, levels) for name, draw in GROUPS.items()}
-        self._store = CellStore(room)
+        """Make ready to draw, keeping ``room`` bytes of what was drawn."""
+        self._store = CellStore(GROUPS, layers, levels, room)
 
     def scene(self, frame: Frame, needs: Iterable[str], labels: Sequence[PlacedLabel] = ()) -> Scene:
         """Give a frame's scene with the planes asked for.
 
         Two scenes agree to the bit where their frames overlap. Planes in which there is nothing are left out.
         """
-        wanted = set(needs)
-        groups = {PLANES[name].group for name in wanted}
-        scene = assemble(frame, {g: d for g, d in self._groups.items() if g in groups}, wanted, self._store)
+        wanted = frozenset(needs)
+        groups = frozenset(PLANES[name].group for name in wanted) & GROUPS.keys()
+        scene = assemble(frame, wanted, groups, self._store)
         if "calm" in wanted:
             calm = draw_calm(frame, labels)
             if calm is not None:

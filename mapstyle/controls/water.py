@@ -1,96 +1,50 @@
-"""Water: areas, lines, the sea, and the distance to the shore."""
+"""Water as coverage: the sea, lakes, and rivers drawn as lines."""
 
-import cv2
-import numpy as np
-from numpy.typing import NDArray
+from mapstyle.controls.cells import Planes, Plot
+from mapstyle.controls.draw import SUPER, Bytes, Easel
+from mapstyle.layers import STILL_OR_WIDE_WATER, WATER_LINES, LayerKind
 
-from mapstyle.controls.cells import Planes
-from mapstyle.controls.draw import SUPER, Easel, near
-from mapstyle.frame import Frame
-from mapstyle.layers import STILL_OR_WIDE_WATER, WATER_LINES, LayerKind, Layers, LayerStack
-from mapstyle.levels import Levels
-
-SHORE_REACH = 64
-"""Logical pixels to which the distance to the shore is true."""
-_HALF = 160
-"""Coverage that stands for half a pixel: filling takes the sub-pixels along the outline too, an eighth more."""
-_LINE_MARGIN = 64.0
-_LAND_IN_WATER = (LayerKind.PIER, LayerKind.BREAKWATER, LayerKind.DAM)
+LAND_IN_WATER = (LayerKind.PIER, LayerKind.BREAKWATER, LayerKind.DAM)
+"""Kinds whose areas are land, also where the sea's outline runs behind them."""
 
 
-def draw_water(layers: Layers, levels: Levels, cell: Frame) -> Planes:
-    """Draw ``water_area``, ``ocean`` and ``water_line`` as coverage."""
-    easel = Easel(cell, SUPER)
-    level = cell.grid.level
-    stack = layers.read(cell.pad(int(_LINE_MARGIN)))
+def draw_water(plot: Plot) -> Planes:
+    """Draw ``water_area``, ``ocean`` and ``water_line`` as coverage; tunnels left out."""
     out: Planes = {}
-    sea = stack.areas.get(LayerKind.OCEAN)
+    easel = Easel(plot.cell, SUPER, corners=True)
+    sea = fill_water(easel, plot, (LayerKind.OCEAN,), 0.0)
     if sea is not None:
-        image = easel.blank(np.uint8)
-        for i in sea.hits(near(cell, 0)):
-            easel.fill(image, sea, i, 255)
-        out["ocean"] = easel.coverage(image)
-    areas = _areas(easel, stack, levels, near(cell, 0))
-    if areas is not None:
-        out["water_area"] = easel.coverage(areas)
-    lines = None
+        out["ocean"] = easel.coverage(sea)
+    lakes = [k for k in STILL_OR_WIDE_WATER if k is not LayerKind.OCEAN]
+    if any(plot.areas(k) is not None for k in lakes):
+        both = fill_water(easel, plot, STILL_OR_WIDE_WATER, 0.0)
+        assert both is not None, "there are lakes"
+        out["water_area"] = easel.coverage(both)
+    elif sea is not None:
+        out["water_area"] = out["ocean"].copy()
+    lines = Easel(plot.cell, SUPER)
+    image = None
     for kind in WATER_LINES:
-        layer = stack.lines.get(kind)
-        if layer is None or not levels.shows(kind, level):
-            continue
-        widths = levels.line_width(kind, level, layer.scale, layer.width)
-        lines = easel.blank(np.uint8) if lines is None else lines
-        for i in layer.hits(near(cell, float(widths.max()) if len(widths) else 0.0)):
-            if not layer.tunnel[i]:
-                easel.stroke(lines, layer, i, float(widths[i]), 255)
-    if lines is not None:
-        out["water_line"] = easel.coverage(lines)
+        layer = plot.lines(kind)
+        if layer is not None:
+            image = lines.blank() if image is None else image
+            lines.stroke_all(image, layer, plot.widths(kind, layer), ~layer.tunnel)
+    if image is not None:
+        out["water_line"] = lines.coverage(image)
     return out
 
 
-def _areas(
-    easel: Easel, stack: LayerStack, levels: Levels, box: tuple[float, float, float, float]
-) -> NDArray[np.uint8] | None:
-    """Fill water areas at the easel's resolution: the sea, then lakes; None where there are none."""
+def fill_water(easel: Easel, plot: Plot, kinds: tuple[LayerKind, ...], margin: float) -> Bytes | None:
+    """Fill water areas near a cell, less what is land in them; None where there are none."""
     image = None
-    level = easel.frame.grid.level
-    for kind in STILL_OR_WIDE_WATER:
-        layer = stack.areas.get(kind)
-        if layer is None or not levels.shows(kind, level):
-            continue
-        for i in layer.hits(box):
-            image = easel.blank(np.uint8) if image is None else image
-            easel.fill(image, layer, int(i), 255)
+    for kind in kinds:
+        layer = plot.areas(kind, margin)
+        if layer is not None:
+            image = easel.blank() if image is None else image
+            easel.fill_all(image, layer)
+    if image is not None:
+        for kind in LAND_IN_WATER:
+            made = plot.areas(kind, margin)
+            if made is not None:
+                easel.fill_all(image, made, 0)
     return image
-
-
-def draw_shore(layers: Layers, levels: Levels, cell: Frame, reach: int = SHORE_REACH) -> Planes:
-    """Draw ``shore``: the signed distance to the shore of water areas, exact to about a tenth of a pixel.
-
-    ``distanceTransform`` of a window is not that of the whole, so it is run on the cell widened by ``reach`` + 4.
-    """
-    wide = cell.pad(reach + 4)
-    easel = Easel(wide, 2)
-    ratio = cell.grid.pixel_ratio
-    water = _areas(easel, layers.read(wide), levels, near(wide, 0))
-    if water is None:
-        return {}
-    cover = easel.coverage(water)
-    inside = (cover > _HALF).astype(np.uint8)
-    # Distances run to the middle of the nearest pixel on the other side; half a pixel brings them to the edge.
-    deep = cv2.distanceTransform(inside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) - np.float32(0.5)
-    dry = cv2.distanceTransform(1 - inside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) - np.float32(0.5)
-    signed = np.where(inside > 0, deep, -dry)
-    # Beside the edge the coverage itself says, more finely, where the edge runs.
-    fine = (cover.astype(np.float32) - np.float32(_HALF)) * np.float32(1 / 255)
-    signed = np.where(np.abs(signed) < 0.75, fine, signed)
-    # Whole 1/64 px: the last bits of a sum of squares are nobody's business.
-    signed = np.rint(signed * np.float32(64 / ratio)) * np.float32(1 / 64)
-    limit = np.float32(min(reach, SHORE_REACH))
-    out = np.clip(signed, -limit, limit)[cell.slices(wide)]
-    return {"shore": np.ascontiguousarray(out, dtype=np.float32)}
-
-
-def land_in_water(stack: LayerStack) -> list[LayerKind]:
-    """Give the kinds of made land present in a stack."""
-    return [k for k in _LAND_IN_WATER if k in stack.areas or k in stack.lines]

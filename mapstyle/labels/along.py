@@ -16,8 +16,10 @@ STEP = 3.0
 """Logical pixels between the points of the smooth path."""
 MOST_TURN = math.radians(20)
 """Largest angle between neighbouring letters; joined letters may turn half as far."""
-MOST_BEND = math.radians(100)
+MOST_BEND = math.radians(80)
 """Largest angle between the first letter and any other."""
+MOST_LEAN = math.radians(105)
+"""Largest angle of a letter from upright."""
 
 
 def along(line: Line, size: float, path: Path, x: float, y: float) -> tuple[list[PlacedGlyph], list[Box]] | None:
@@ -65,6 +67,8 @@ def _set(
     turns = np.abs(np.diff(angles))
     limit = MOST_TURN * (0.5 if line.connected else 1.0)
     if len(turns) and (turns.max() > limit or np.abs(angles - angles[0]).max() > MOST_BEND):
+        return None
+    if np.abs(angles).max() > MOST_LEAN:
         return None
     seats = _at(points, lengths, middles)
     drop = 0.31 * size  # half a capital's height: the line runs through the middle of the letters

@@ -117,6 +117,9 @@ def _at_point(
     lines = wrap(text, FontStyle.of(kind), kind.spacing, kind.wrap)
     if lines is None:
         return
+    if seed.kind is LabelKind.PEAK and (metres := seed.detail.partition(":")[2]):
+        below = wrap(metres, replace(FontStyle.of(kind), italic=False), 0.0, 1e9)
+        lines, text = (*lines, *(below or ())), f"{text} {metres}"
     mark = mark_for(seed, level) if kind.mark else ""
     if not mark:
         tall = (len(lines) * _LEADING + 0.2) * size

@@ -27,16 +27,16 @@ class LabelPatch:
     Attributes:
         column: real pixels from the grid's origin of its left edge.
         row: real pixels of its upper edge.
-        letters: uint8[height, width], coverage of the letters.
-        mark: uint8[height, width], coverage of the sign, or None.
-        halo: uint8[height, width], strength of the halo.
+        ink: uint8[height, width, 3], colour of letters and sign.
+        share: uint8[height, width, 1], how much of a pixel's colour is ink's; the rest is the halo's.
+        alpha: uint8[height, width, 1], how much a pixel covers of the ground.
     """
 
     column: int
     row: int
-    letters: Coverage
-    mark: Coverage | None
-    halo: Coverage
+    ink: NDArray[np.uint8]
+    share: NDArray[np.uint8]
+    alpha: NDArray[np.uint8]
 
 
 def draw_labels(labels: Sequence[PlacedLabel], ground: MapImage, settings: LabelSettings, frame: Frame) -> MapImage:
@@ -56,41 +56,68 @@ def draw_labels(labels: Sequence[PlacedLabel], ground: MapImage, settings: Label
     for label in labels:
         kind = settings.of(label.kind)
         patch = label_patch(label, kind, frame.grid.pixel_ratio)
-        place = Frame(frame.grid, patch.column, patch.row, patch.halo.shape[1], patch.halo.shape[0])
+        height, width = patch.ink.shape[:2]
+        place = Frame(frame.grid, patch.column, patch.row, width, height)
         seen = place.intersection(frame)
         if seen is None:
             continue
         inside = seen.slices(place)
-        letters, halo = patch.letters[inside], patch.halo[inside]
-        below = halo_colours(ground.crop(seen.pad(HALO_REACH)), kind.colour, kind.light)
-        drawn = _over(below, halo, _rgb(kind.colour), letters)
-        if patch.mark is not None and kind.mark:
-            drawn = _over_pixels(drawn, _flat(_rgb(kind.mark), patch.mark[inside]))
-        target = sheet[seen.slices(frame)]
-        target[...] = _over_pixels(target, drawn)
+        halo = halo_colours(ground.crop(seen.pad(HALO_REACH)), kind.colour, kind.light)
+        _lay(sheet[seen.slices(frame)], halo, patch.ink[inside], patch.share[inside], patch.alpha[inside])
     return MapImage(frame, sheet)
+
+
+def _lay(target: Rgba, halo: Rgba, ink: Rgba, share: Rgba, alpha: Rgba) -> None:
+    """Lay a label over what the sheet already has, in whole numbers and pixel by pixel: the same in any crop."""
+    colour = _mix(halo, ink, share)
+    below = target[..., 3:]
+    if not below.any():
+        target[..., :3] = np.where(alpha > 0, colour, np.uint8(0))
+        below[...] = alpha
+        return
+    above = alpha.astype(np.int32) * 255
+    rest = below * (255 - alpha.astype(np.int32))
+    total = above + rest
+    mixed = (colour * above + target[..., :3] * rest + (total >> 1)) // np.maximum(total, 1)
+    target[..., :3] = mixed
+    below[...] = (total + 127) // 255
+
+
+def _mix(low: Rgba, high: Rgba, share: Rgba) -> Rgba:
+    """Mix bytes: ``low + (high - low) * share / 255``, rounded to nearest."""
+    total = low * (255 - share).astype(np.uint16) + high * share.astype(np.uint16) + np.uint16(128)
+    return ((total + (total >> np.uint16(8))) >> np.uint16(8)).astype(np.uint8)
 
 
 def label_patch(label: PlacedLabel, kind: TypeSettings, ratio: int) -> LabelPatch:
     """Give a label's pixels, drawn once and kept a while."""
-    return _patch(label, kind.halo, ratio)
+    return _patch(label, kind.colour, kind.mark or kind.colour, kind.halo, ratio)
 
 
 @lru_cache(maxsize=2048)
-def _patch(label: PlacedLabel, halo: float, ratio: int) -> LabelPatch:
+def _patch(label: PlacedLabel, colour: str, sign: str, halo: float, ratio: int) -> LabelPatch:
     left, top, right, bottom = label.box
     column, row = math.floor(left * ratio), math.floor(top * ratio)
     width, height = math.ceil(right * ratio) - column, math.ceil(bottom * ratio) - row
     fine = 8 if ratio == 1 else 4
     letters = ink(glyph_shapes(label.glyphs, label.size, column, row, ratio), width, height, fine)
-    mark = None
+    mark = np.zeros_like(letters)
     if label.mark:
-        corner = np.array([column, row])
-        at = np.array([label.x, label.y])
+        corner, at = np.array([column, row]), np.array([label.x, label.y])
         shapes = [[(c + at) * ratio - corner for c in shape] for shape in mark_shapes(label.mark)]
         mark = ink(shapes, width, height, fine)
-    everything = letters if mark is None else np.maximum(letters, mark)
-    return LabelPatch(column, row, letters, mark, _halo(everything, halo * ratio, ratio))
+    everything = np.maximum(letters, mark)
+    solid = everything / 255.0
+    alpha = solid + _halo(everything, halo * ratio, ratio) / 255.0 * (1.0 - solid)
+    share = solid / np.maximum(alpha, 1e-6)
+    colours = np.where((mark > letters)[..., None], _rgb(sign), _rgb(colour))
+    return LabelPatch(
+        column,
+        row,
+        colours,
+        np.rint(share * 255).astype(np.uint8)[..., None],
+        np.rint(alpha * 255).astype(np.uint8)[..., None],
+    )
 
 
 def _halo(covered: Coverage, width: float, ratio: int) -> Coverage:
@@ -102,34 +129,8 @@ def _halo(covered: Coverage, width: float, ratio: int) -> Coverage:
     grown = cv2.dilate(covered, disc, borderType=cv2.BORDER_CONSTANT, borderValue=0)
     soft = cv2.GaussianBlur(grown, (0, 0), 0.45 * width + 0.2 * ratio, borderType=cv2.BORDER_CONSTANT)
     # Under the letters themselves the halo is whole, so that contrast is what halo_colours promises.
-    return np.maximum(cv2.convertScaleAbs(soft, alpha=1.25), covered)
+    return np.maximum(cv2.convertScaleAbs(soft, alpha=1.25), cv2.convertScaleAbs(covered, alpha=2.0))
 
 
-def _rgb(colour: str) -> tuple[int, int, int]:
-    return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
-
-
-def _flat(colour: tuple[int, int, int], alpha: Coverage) -> Rgba:
-    out = np.empty((*alpha.shape, 4), np.uint8)
-    out[..., :3] = colour
-    out[..., 3] = alpha
-    return out
-
-
-def _over(below: NDArray[np.uint8], halo: Coverage, colour: tuple[int, int, int], letters: Coverage) -> Rgba:
-    """Lay letters of one colour over a halo: RGBA, straight alpha."""
-    under = np.dstack([below, halo])
-    return _over_pixels(under, _flat(colour, letters))
-
-
-def _over_pixels(below: Rgba, above: Rgba) -> Rgba:
-    """Lay RGBA over RGBA, both straight alpha, in whole numbers: pixel by pixel, so the same in any crop."""
-    a, b = above[..., 3:].astype(np.int32), below[..., 3:].astype(np.int32)
-    share = b * (255 - a)  # of the lower, in 1/255
-    total = a * 255 + share
-    out = np.empty_like(below)
-    half = total >> 1
-    mixed = (above[..., :3] * (a * 255) + below[..., :3] * share + half) // np.maximum(total, 1)
-    out[..., :3] = mixed
-    out[..., 3:] = (total + 127) // 255
-    return out
+def _rgb(colour: str) -> NDArray[np.uint8]:
+    return np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)], np.uint8)

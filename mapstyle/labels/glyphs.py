@@ -3,6 +3,8 @@
 import math
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from itertools import combinations
+from typing import Any
 
 import cv2
 import numpy as np
@@ -64,31 +66,24 @@ def _even_odd(contours: list[Contour]) -> list[Contour]:
     Fonts mean the non-zero rule: where two outer contours overlap (an accent on its letter, a
     variable font's strokes), the even-odd rule would leave a hole.
     """
-    areas = [_signed_area(c) for c in contours]
-    if len(contours) < 2:
-        return contours
-    outward = math.copysign(1.0, max(areas, key=abs))
-    outer = [c for c, a in zip(contours, areas, strict=True) if a * outward > 0]
-    boxes = [(*c.min(axis=0), *c.max(axis=0)) for c in outer]
-    apart = all(
-        a[2] < b[0] or b[2] < a[0] or a[3] < b[1] or b[3] < a[1] for i, a in enumerate(boxes) for b in boxes[i + 1 :]
-    )
-    if apart:
-        return contours
     import shapely
 
-    inner = [c for c, a in zip(contours, areas, strict=True) if a * outward < 0]
-    solid = shapely.union_all([shapely.make_valid(shapely.Polygon(c)) for c in outer])
-    holes = shapely.union_all([shapely.make_valid(shapely.Polygon(c)) for c in inner])
-    shape = shapely.difference(solid, holes)
-    polygons = [g for g in shapely.get_parts(shape) if g.geom_type == "Polygon"]
-    rings = [r for p in polygons for r in (p.exterior, *p.interiors)]
-    return [shapely.get_coordinates(r)[:-1] for r in rings]
+    rings = [shapely.LinearRing(c) for c in contours]
+    if not any(shapely.crosses(a, b) or shapely.overlaps(a, b) for a, b in combinations(rings, 2)):
+        return contours
+    faces = shapely.get_parts(shapely.polygonize([shapely.union_all(rings)]))
+    inside = [f for f in faces if sum(_winding(c, shapely.point_on_surface(f)) for c in contours)]
+    polygons = [g for g in shapely.get_parts(shapely.union_all(inside)) if g.geom_type == "Polygon"]
+    return [shapely.get_coordinates(r)[:-1] for p in polygons for r in (p.exterior, *p.interiors)]
 
 
-def _signed_area(contour: Contour) -> float:
-    x, y = contour[:, 0], contour[:, 1]
-    return float(np.sum(x * np.roll(y, -1) - y * np.roll(x, -1)) / 2)
+def _winding(contour: Contour, point: Any) -> int:
+    """Count how often a contour winds round a point."""
+    x, y = point.x, point.y
+    ax, ay = contour[:, 0], contour[:, 1]
+    bx, by = np.roll(ax, -1), np.roll(ay, -1)
+    side = (bx - ax) * (y - ay) - (x - ax) * (by - ay)
+    return int(np.sum((ay <= y) & (by > y) & (side > 0))) - int(np.sum((ay > y) & (by <= y) & (side < 0)))
 
 
 def glyph_shapes(

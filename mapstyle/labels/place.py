@@ -5,6 +5,7 @@ neighbourhood as :mod:`mapstyle.labels.rounds` may look at; which frame asked is
 """
 
 import math
+import unicodedata
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from functools import lru_cache
@@ -205,7 +206,8 @@ def _drawing_order(label: PlacedLabel) -> tuple[float, int, float, float]:
 
 @lru_cache(maxsize=4096)
 def _fold(text: str) -> str:
-    return text.casefold()
+    """Bring a name to what it has in common with its other spellings: letters and figures."""
+    return "".join(c for c in unicodedata.normalize("NFKD", text.casefold()) if c.isalnum()) or text
 
 
 def _words(contender: Contender) -> str:

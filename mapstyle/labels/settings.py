@@ -102,15 +102,15 @@ _DEFAULTS: Mapping[LabelKind, Mapping[str, Any]] = {
     },
     LabelKind.OCEAN: {
         "family": "serif", "italic": True, "size": (22, 19, 16, 14, 13), "growth": 0.8, "smallest": 11, "largest": 32,
-        "colour": _WATER, "spacing": 0.12, "halo": 1.6, "light": 0.2, "wrap": 12, "repeat": 480,
+        "colour": _WATER, "spacing": 0.12, "halo": 1.8, "light": 0.35, "wrap": 12, "repeat": 480,
     },
     LabelKind.WATER: {
         "family": "serif", "italic": True, "size": (17, 15, 13.5, 12.5, 11.5, 11), "growth": 0.5, "smallest": 10,
-        "colour": _WATER, "spacing": 0.03, "halo": 1.6, "light": 0.2, "wrap": 8, "repeat": 300,
+        "colour": _WATER, "spacing": 0.03, "halo": 1.8, "light": 0.35, "wrap": 8, "repeat": 300,
     },
     LabelKind.RIVER: {
         "family": "serif", "italic": True, "size": (14.5, 13, 12, 11.5), "growth": 0.4, "smallest": 10,
-        "colour": _WATER, "spacing": 0.1, "halo": 1.6, "light": 0.2, "repeat": 360,
+        "colour": _WATER, "spacing": 0.1, "halo": 1.8, "light": 0.35, "repeat": 360,
     },
     LabelKind.PARK: {
         "family": "sans", "italic": True, "size": (14, 13, 12, 11.5, 11, 10.5), "growth": 0.4, "smallest": 10,
@@ -122,7 +122,7 @@ _DEFAULTS: Mapping[LabelKind, Mapping[str, Any]] = {
     },
     LabelKind.POI: {
         "family": "sans", "size": (12, 11.5, 11, 10.5), "growth": 0.3, "smallest": 10, "largest": 15,
-        "colour": "#593f33", "halo": 1.8, "wrap": 8, "repeat": 200, "mark": "#8a4b34",
+        "colour": "#4d352b", "halo": 1.9, "light": 0.45, "wrap": 8.5, "repeat": 200, "mark": "#87452f",
     },
     LabelKind.PEAK: {
         "family": "sans", "italic": True, "size": (13, 12.5, 12, 11.5, 11), "growth": 0.3, "smallest": 10,

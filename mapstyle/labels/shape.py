@@ -1,5 +1,6 @@
 """Shaping: text to lines of positioned glyphs, in ems, with HarfBuzz."""
 
+import math
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -82,7 +83,7 @@ def wrap(text: str, style: FontStyle, spacing: float, width: float, lines: int =
         text: the name.
         style: its font.
         spacing: ems between letters.
-        width: ems that a line may take before the name goes on in another.
+        width: ems that a line may take, give or take a tenth, before the name goes on in another.
         lines: how many lines are wanted, or 0 for as many as the width asks for.
 
     Returns:
@@ -91,7 +92,7 @@ def wrap(text: str, style: FontStyle, spacing: float, width: float, lines: int =
     whole = shape_line(text, style, spacing)
     if whole is None:
         return None
-    wanted = lines or min(_MOST_LINES, max(1, -int(-whole.width // width)))
+    wanted = lines or min(_MOST_LINES, max(1, math.ceil(whole.width / (1.1 * width))))
     pieces = _pieces(text)
     wanted = min(wanted, len(pieces))
     if wanted < max(lines, 1):
@@ -104,7 +105,9 @@ def wrap(text: str, style: FontStyle, spacing: float, width: float, lines: int =
     for cuts in combinations(range(1, len(pieces)), wanted - 1):
         ends = (0, *cuts, len(pieces))
         spans = [sum(widths[a:b]) + gap * sum(p.endswith(" ") for p in pieces[a : b - 1]) for a, b in pairwise(ends)]
-        cost = max(spans) + 0.05 * (max(spans) - min(spans))
+        # A word is better not parted at its hyphen: that costs as much as a line an em and a half longer.
+        parted = sum(not pieces[c - 1].endswith(" ") and pieces[c - 1][-1] in "-–—/" for c in cuts)
+        cost = max(spans) + 0.05 * (max(spans) - min(spans)) + 1.5 * parted
         if best is None or cost < best[0] - 1e-9:
             best = cost, ends
     assert best is not None

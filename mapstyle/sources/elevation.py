@@ -25,7 +25,9 @@ CELL = 256
 """Logical pixels on the side of the fixed squares on which heights are sampled."""
 CELLS_KEPT = 128
 FEATHER = 1500.0
-"""Metres over which the data's edge fades, about; less where the data itself is small."""
+"""Metres over which the data's edge fades, about; less where the data or its samples are small."""
+MAX_FADE = 5
+"""Level of averages from which the feather comes, at most: it must not ask for ground far away."""
 HOLE = 3
 """Half the width of the widest hole that is no edge, in samples of the level that gives the feather."""
 STEP_METRES = 100_000.0
@@ -177,7 +179,7 @@ class _OnGrid:
         # The spline falls from 1 to a half over one and a half samples of the level.
         wanted = round(math.log2(FEATHER / 1.5 / metres))
         room = int(math.log2(max(1, min(right - left, bottom - top) / 12)))
-        fade = max(min(wanted, room), math.ceil(math.log2(pixel / metres)) + 1, 0)
+        fade = max(min(wanted, room, MAX_FADE), math.ceil(math.log2(pixel / metres)) + 1, 0)
         margin = min((CHUNK + MARGIN) * max(metres, pixel) / DEGREE + 1, 10.0)
         return cls(
             mosaic,

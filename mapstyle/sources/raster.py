@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
+from threading import RLock
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,9 @@ UNDECLARED = -9_999.0
 """The number most often written for nothing without being declared."""
 FOOT = 0.3048
 _UNITS = {"ft": FOOT, "feet": FOOT, "foot": FOOT, "us survey foot": 1200 / 3937, "ftus": 1200 / 3937}
+
+_READING = RLock()
+"""Held while GDAL reads, for the log that is silenced meanwhile is everybody's."""
 
 Heights = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -239,15 +243,16 @@ def _quiet() -> Iterator[None]:
     import rasterio
 
     log = logging.getLogger("rasterio")
-    propagate, silence = log.propagate, logging.NullHandler()
-    log.addHandler(silence)
-    log.propagate = False
-    try:
-        with rasterio.Env(GTIFF_POINT_GEO_IGNORE=False):
-            yield
-    finally:
-        log.propagate = propagate
-        log.removeHandler(silence)
+    with _READING:
+        propagate, silence = log.propagate, logging.NullHandler()
+        log.addHandler(silence)
+        log.propagate = False
+        try:
+            with rasterio.Env(GTIFF_POINT_GEO_IGNORE=False):
+                yield
+        finally:
+            log.propagate = propagate
+            log.removeHandler(silence)
 
 
 def _reason(error: BaseException) -> str:

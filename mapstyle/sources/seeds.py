@@ -76,7 +76,7 @@ _WATER_RANKS = (1e8, 1e7, 1e6, 1e5, 1e4)
 
 @dataclass(frozen=True)
 class Seeds:
-    """All label seeds of a level."""
+    """All label seeds of a level, those wanted soonest first."""
 
     seeds: tuple[LabelSeed, ...]
 
@@ -123,7 +123,8 @@ def find_seeds(features: Features, level: float, turn: int, bounds: tuple[float,
     found += _lines(features, STREETS, LabelKind.STREET)
     found += _lines(features, RIVERS, LabelKind.RIVER)
     kept = [s if not turn or 0 <= s.x < turn else _moved(s, -math.floor(s.x / turn) * turn) for s in found]
-    return Seeds(tuple(s for s in kept if s.level <= level + SPARE_LEVELS))
+    near = (s for s in kept if s.level <= level + SPARE_LEVELS)
+    return Seeds(tuple(sorted(near, key=lambda s: (s.level, s.rank, s.id))))
 
 
 def _pick(levels: tuple[float, ...], rank: int) -> float:

@@ -83,8 +83,8 @@ def test_a_town_has_seeds_of_every_kind():
 
 
 def test_pieces_tile_the_seeds():
-    whole = everything(size=2048)
-    pieces = [s.id for cell in whole.pieces(700, 900) for s in _town().seeds(cell)]
+    whole = everything(size=2000)
+    pieces = [s.id for cell in whole.pieces(16, 900) for s in _town().seeds(cell)]
     assert sorted(pieces) == sorted(s.id for s in _town().seeds(whole))
 
 
@@ -153,12 +153,12 @@ def test_streets_of_one_name_are_one_whatever_their_class_and_short_ones_have_no
 
 
 def test_repeats_choose_the_calm_stretch():
-    zigzag = [(x, 12 * (i % 2)) for i, x in enumerate(range(0, 300, 20))]
-    calm = [(x, 0) for x in range(300, 700, 50)]
+    zigzag = [(x, 12 * (i % 2)) for i, x in enumerate(range(0, 380, 20))]
+    calm = [(x, 0) for x in range(380, 700, 50)]
     (seed,) = seeds_of(line(K.STREET, "Rue", [*zigzag, *calm]))
-    even = seeds_of(line(K.STREET, "Rue", [(0, 0), (650, 0)]))[0]
-    assert seed.x > even.x + 20
-    assert np.ptp(seed.path[:, 1]) < 12
+    assert seed.path is not None
+    assert seed.x - AT[0] > 400
+    assert np.ptp(seed.path[:, 1]) < 6
 
 
 @settings(max_examples=30)
@@ -176,8 +176,11 @@ def test_names_of_areas_stand_inside_with_the_room_they_claim(seed):
         return
     (s,) = found
     x, y = np.array([s.x, s.y]) - AT
-    row = shapely.LineString([(x - s.room / 2 + 1, y), (x + s.room / 2 - 1, y)])
-    assert shape.buffer(0.5).contains(row)
+    _, top, _, bottom = shape.bounds
+    half = min(6.0, (bottom - top) / 5)  # a line of words is free above and below as well
+    for beside in (-half, 0.0, half):
+        row = shapely.LineString([(x - s.room / 2 + 1, y + beside), (x + s.room / 2 - 1, y + beside)])
+        assert shape.buffer(0.5).contains(row)
     assert s.kind is LabelKind.PARK
 
 

@@ -189,3 +189,24 @@ def test_long_edges_follow_the_ground_on_a_metre_grid():
     assert max(border.distance(shapely.Point(p)) for p in parallel) < 0.25 + TOLERANCE
     straight = shapely.LineString(parallel[[0, -1]])
     assert straight.distance(shapely.Point(parallel[100])) > 20  # so the test can fail
+
+
+def test_a_tie_is_settled_alike_from_both_sides():
+    # Both middle vertices are as far from the chord, and either would do: neighbours must keep the same one.
+    border = [(0, 0), (4, 0.6), (8, 0.6), (12, 0)]
+    above = shapely.Polygon([*border, (12, 9), (0, 9)])
+    below = shapely.Polygon([*border[::-1], (0, -9), (12, -9)])
+    both = atlas(table(K.WOOD, Shape.AREA, [degrees(above)]), table(K.MEADOW, Shape.AREA, [degrees(below)]))
+    layers = list(LevelIndex.build(both, GRID).read(everything()).areas.values())
+    assert sum(len(layer.coords) for layer in layers) == 12  # one of the two is gone from each
+    left = edges_left_open(layers)
+    assert shapely.line_merge(shapely.multilinestrings([shapely.LineString(e) for e in left])).is_ring
+
+
+def test_a_hole_whose_outer_ring_collapses_is_not_filled():
+    lens = [(0, 0), (2, 0.34), (38, 0.34), (40, 0), (38, -0.34), (2, -0.34)]
+    slit = [(3, -0.3), (37, -0.3), (37, 0.3), (3, 0.3)]
+    moat = table(K.WATER, Shape.AREA, [degrees(shapely.Polygon(lens, [slit]) | shapely.box(0, 50, 9, 59))])
+    layer = LevelIndex.build(atlas(moat), GRID).read(everything()).areas[K.WATER]
+    assert len(layer.parts(0)) == 1
+    assert layer.boxes[0, 2] - layer.boxes[0, 0] == pytest.approx(9, abs=0.1)

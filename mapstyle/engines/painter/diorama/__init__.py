@@ -6,15 +6,17 @@ from mapstyle.engines.painter.diorama.houses import Houses
 from mapstyle.engines.painter.diorama.made import Bridges, Piers, Places, Runways, Walls
 from mapstyle.engines.painter.diorama.medium import Diorama
 from mapstyle.engines.painter.diorama.objects import Objects
+from mapstyle.engines.painter.diorama.plots import Orchards, Vineyards, Wilds
 from mapstyle.engines.painter.diorama.rails import Rails, Trams
 from mapstyle.engines.painter.diorama.roads import Cars, Roads, Tracks
 from mapstyle.engines.painter.diorama.seams import Fences
+from mapstyle.engines.painter.diorama.terrain import Borders, Globe, Mountains
 from mapstyle.engines.painter.diorama.trees import Foliage, MappedTrees, Plant
-from mapstyle.engines.painter.diorama.water import Basin, Marsh, Water
+from mapstyle.engines.painter.diorama.water import Basin, Water
 from mapstyle.engines.painter.diorama.yards import Yards
 
 BRUSHES: tuple[type[Brush], ...] = (
-    Ground, Rows, Yards, Fences, Places, Marsh, Water, Basin, Tracks, Roads, Cars, Rails, Trams, Bridges, Piers,
-    Runways, Walls, Houses, Objects, Plant, MappedTrees, Foliage,
+    Ground, Globe, Mountains, Borders, Rows, Yards, Fences, Places, Wilds, Vineyards, Water, Basin, Tracks, Roads, Cars, Rails, Trams, Bridges, Piers,
+    Runways, Walls, Houses, Objects, Plant, Orchards, MappedTrees, Foliage,
 )  # fmt: skip
 MEDIUM: type[Medium] = Diorama

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from mapstyle.engines.painter.brush import Brush, Colour, Share, rgb
+from mapstyle.engines.painter.brush import Brush, Share, rgb
 from mapstyle.engines.painter.canvas import Canvas
 from mapstyle.engines.painter.diorama.surface import (
     bounds,
@@ -141,6 +141,8 @@ class Ground(Brush):
         np.maximum(mix, f32(0), out=mix)
         np.minimum(mix, f32(1.15), out=mix)
         rough = look_up(index, _ROUGH)
+        # From high up tufts are too small to be seen.
+        rough *= f32(np.interp(canvas.level, (8, 12, 14, 16), (0.5, 0.6, 0.75, 1.0)))
         if still is not None:
             rough *= still
         fine, coarse = grain(canvas), tuft(canvas)
@@ -198,7 +200,7 @@ class Ground(Brush):
         lay(albedo, rgb("#b5a872"), straw)
         lush = ramped(middle + big * f32(0.6) - coarse * f32(0.2), -0.6, -2.2)
         lush *= look_up(index, _DRIES * f32(0.5 * self.dry))
-        lay(albedo, rgb("#5f8442"), lush)
+        lay(albedo, rgb("#648048"), lush)
         if canvas.base or not self.flowers or canvas.level < 14.5:
             return
         where = canvas.noise(64, 3, 0.6, 41) * f32(0.9)

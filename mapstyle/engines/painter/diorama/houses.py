@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from mapstyle.engines.painter.brush import Brush, Colour, Share, rgb
+from mapstyle.engines.painter.brush import Brush, Colour, rgb
 from mapstyle.engines.painter.canvas import Canvas
 from mapstyle.engines.painter.diorama.surface import (
     WORLD_HASH,
@@ -18,6 +18,7 @@ from mapstyle.engines.painter.diorama.surface import (
     grain,
     lay,
     look_up,
+    raise_to,
     ramped,
     shrink,
     smear,
@@ -25,7 +26,6 @@ from mapstyle.engines.painter.diorama.surface import (
     tints,
     tuft,
 )
-from mapstyle.engines.painter.masks import slope
 
 f32 = np.float32
 Plane = NDArray[np.float32]
@@ -58,9 +58,7 @@ class Houses(Brush):
     """Every building with its own roof: tiles or slate on slopes, gravel, terrace or tin on flat ones."""
 
     brush: Literal["houses"] = "houses"
-    needs: ClassVar[frozenset[str]] = frozenset(
-        {"building", "building_id", "building_height", "roof", "roof_kind"}
-    )
+    needs: ClassVar[frozenset[str]] = frozenset({"building", "building_id", "building_height", "roof", "roof_kind"})
     writes: ClassVar[frozenset[str]] = frozenset({"albedo", "height", "bump", "shine"})
     levels: tuple[float, float] = (12.5, 30.0)
 
@@ -70,8 +68,8 @@ class Houses(Brush):
         min_length=12, max_length=12, description="paints of sloping roofs",
     )  # fmt: skip
     flats: tuple[Colour, ...] = Field(
-        ("#c9bda6", "#c08f6c", "#d6c9ae", "#a9a6a2", "#c8a585", "#b57a5c", "#dfd3ba", "#9fae8a",
-         "#cbb596", "#b9b2a6", "#d2a982", "#8f979c"),
+        ("#cdbfa4", "#c08f6c", "#d9cbad", "#b3aca2", "#cba887", "#b87c5d", "#e2d6bd", "#a8ad8c",
+         "#cfb795", "#c2b8a6", "#d6ac84", "#c79a78"),
         min_length=12, max_length=12, description="paints of flat roofs",
     )  # fmt: skip
     parapet: Colour = Field("#eee6d4", description="rim of a flat roof")
@@ -119,7 +117,7 @@ class Houses(Brush):
         height += roof
         height *= solid
         target = canvas.planes["height"][box]
-        np.maximum(target, height, out=target)
+        raise_to(target, height)
         # The wall itself must not light up: the relief of a roof starts from its eaves.
         relief = roof + rim * f32(0.8 * s)
         relief += flat * fine * f32(0.10 * s)
@@ -150,6 +148,3 @@ class Houses(Brush):
         rim *= flat
         rim *= f32(0.75)
         return rim
-
-
-_ = (slope, Share)

@@ -20,8 +20,8 @@ from mapstyle.engines.painter.diorama.surface import (
     directions,
     grain,
     lay,
-    look_up,
     occupied,
+    raise_to,
     ramped,
     shrink,
     soften,
@@ -57,7 +57,7 @@ class Bridges(Brush):
         """Raise the decks and open the tunnels."""
         s = canvas.s
         if "bridge" in canvas.scene:
-            box = bounds(canvas.control("bridge"), 2 * s)
+            box = bounds(canvas.control("bridge"), 8 * s)
             if box is not None:
                 cover = canvas.control("bridge")[box]
                 deck = cover.astype(f32) * f32(1 / 255)
@@ -102,14 +102,14 @@ class Bridges(Brush):
         if box is None:
             return
         mouth = np.ascontiguousarray(found[box]) * np.uint8(255)
-        dark = soften(spread(mouth, 0.8 * s), 0.5 * s)
-        rim = np.maximum(soften(spread(mouth, 2.0 * s), 0.4 * s) - dark, f32(0))
+        dark = soften(mouth, 0.5 * s)
+        rim = np.maximum(soften(spread(mouth, 1.3 * s), 0.4 * s) - dark, f32(0))
         lay(canvas.planes["albedo"], rgb(self.stone), np.minimum(rim, f32(1)), box)
         lay(canvas.planes["albedo"], rgb("#2a2624"), np.minimum(dark * f32(1.2), f32(0.95)), box)
         canvas.planes["height"][box] += rim * f32(2.0 * s)
 
 
-_LOOK = (6, 10, 14)
+_LOOK = (5, 11, 17)
 """Logical pixels ahead and behind at which a tunnel's mouth is told."""
 
 
@@ -151,7 +151,9 @@ class Piers(Brush):
         cover = np.ascontiguousarray(canvas.control("pier")[box])
         deck = cover.astype(f32) * f32(1 / 255)
         metre = toy(canvas)
-        mole = np.minimum(soften(spread(shrink(cover, min(3.2 * metre, 5.0 * s)), min(4.2 * metre, 6.0 * s)), 0.6 * s), f32(1))
+        mole = np.minimum(
+            soften(spread(shrink(cover, min(3.2 * metre, 5.0 * s)), min(4.2 * metre, 6.0 * s)), 0.6 * s), f32(1)
+        )
         rows, columns = canvas.frame.shape
         x = ((canvas.frame.column + np.arange(columns)[box[1]]) % 4096).astype(f32)[None, :]
         y = ((canvas.frame.row + np.arange(rows)[box[0]]) % 4096).astype(f32)[:, None]
@@ -160,7 +162,12 @@ class Piers(Brush):
         tone = grain(canvas)[box] * f32(0.05) + f32(1)
         tone -= gap * (f32(1) - mole) * f32(0.22)
         wood, stone = rgb(self.wood), rgb(self.stone)
-        lay(canvas.planes["albedo"], [(f32(w) + mole * f32(t - w)) * tone for w, t in zip(wood, stone, strict=True)], deck, box)
+        lay(
+            canvas.planes["albedo"],
+            [(f32(w) + mole * f32(t - w)) * tone for w, t in zip(wood, stone, strict=True)],
+            deck,
+            box,
+        )
         blend(canvas.planes["bump"][box], 0.0, deck)
         rim = soften(cover - shrink(cover, 0.8 * s), 0.25 * s) * deck
         canvas.planes["bump"][box] += rim * mole * f32(0.5 * s)
@@ -233,7 +240,7 @@ class Walls(Brush):
         lay(canvas.planes["albedo"], [tone * f32(c) for c in rgb(self.stone)], wall, box)
         canvas.planes["bump"][box] += wall * f32(0.8 * canvas.s)
         target = canvas.planes["height"][box]
-        np.maximum(target, wall * f32(self.height * toy(canvas)), out=target)
+        raise_to(target, wall * f32(self.height * toy(canvas)))
 
 
 class Places(Brush):
@@ -300,7 +307,7 @@ class Places(Brush):
         s, metre = canvas.s, toy(canvas) / canvas.s
         here = canvas.is_land((LandClass.PARKING,)).view(np.uint8)
         free = shrink(here, min(1.6 * metre, 4.0) * s) & (occupied(canvas) < 90).view(np.uint8)
-        box = bounds(free, 6 * s)
+        box = bounds(free, 14 * s)
         if box is None:
             return
         # Two rows of bays nose to nose, then an aisle: 5 + 5 + 6 m; bays are 2.6 m wide.
@@ -319,19 +326,19 @@ class Places(Brush):
         glass = ramped(np.abs(bay.across - f32(0.7 * metre * s)), 0.7 * metre * s, 0.3 * metre * s) * body
         lay(canvas.planes["albedo"], rgb("#2b343d"), glass * f32(0.7), box)
         target = canvas.planes["height"][box]
-        np.maximum(target, body * f32(1.5 * metre * s), out=target)
+        raise_to(target, body * f32(1.5 * metre * s))
         canvas.planes["bump"][box] += body * f32(0.7 * metre * s)
 
     def _graves(self, canvas: Canvas) -> None:
         s, metre = canvas.s, toy(canvas) / canvas.s
         here = canvas.is_land((LandClass.CEMETERY,)).view(np.uint8)
         free = shrink(here, 1.5 * s) & (occupied(canvas) < 90).view(np.uint8)
-        box = bounds(free, 6 * s)
+        box = bounds(free, 14 * s)
         if box is None:
             return
-        grave = ranks(canvas, box, free, 3.4 * metre, 4.2 * metre, 402)
+        grave = ranks(canvas, box, free, 3.8 * metre, 5.0 * metre, 402)
         luck = grave.hashed & np.uint32(255)
-        kept = grave.kept & (luck < np.uint32(200))
+        kept = grave.kept & (luck < np.uint32(150))
         stone = ramped(np.abs(grave.along), 0.75 * metre * s + 0.3 * s, 0.75 * metre * s - 0.3 * s)
         plot = stone * ramped(np.abs(grave.across), 1.3 * metre * s + 0.3 * s, 1.3 * metre * s - 0.3 * s) * kept
         head = stone * ramped(np.abs(grave.across + f32(1.1 * metre * s)), 0.45 * metre * s + 0.3 * s, 0.1 * s) * kept
@@ -340,8 +347,5 @@ class Places(Brush):
         lay(canvas.planes["albedo"], tints(kinds, beds), plot * f32(0.7), box)
         lay(canvas.planes["albedo"], rgb("#d9d4c8"), head, box)
         target = canvas.planes["height"][box]
-        np.maximum(target, head * f32(1.3 * metre * s), out=target)
+        raise_to(target, head * f32(1.3 * metre * s))
         canvas.planes["bump"][box] += head * f32(0.6 * s)
-
-
-_ = look_up

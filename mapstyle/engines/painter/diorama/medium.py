@@ -14,9 +14,10 @@ from mapstyle.engines.painter.diorama.surface import grain, smear
 from mapstyle.engines.painter.masks import slope
 
 f32 = np.float32
-_STEPS = (1, 2, 4, 8, 11)
+_STEPS = (1, 2, 4, 8, 14)
+_EAST, _SOUTH = 0.74, 0.67
 """Lengths by which the shadow is drawn out, logical pixels: together they cover every length up to their sum."""
-_PENUMBRA = 0.9
+_PENUMBRA = 0.72
 _NOOK = 2.6
 
 
@@ -41,12 +42,13 @@ class Diorama(Medium):
     nooks: Share = Field(0.42, description="how dark the sky's light gets beside tall things")
     relief: float = Field(1.15, ge=0, le=4, description="strength of the terrain's own light, if there is any")
     grain: Share = Field(0.12, description="grain of the film")
-    saturation: float = Field(1.06, ge=0, le=2, description="1 keeps the paint's own")
+    saturation: float = Field(1.0, ge=0, le=2, description="1 keeps the paint's own")
 
     @property
     def reach(self) -> int:
-        """The longest shadow with its soft edge, plus the slope's one pixel."""
-        return sum(_STEPS) + math.ceil(3 * _PENUMBRA) + 1
+        """The longest shadow with its soft edge."""
+        longest = max(math.ceil(sum(round(_EAST * step * s) for step in _STEPS) / s) for s in (1, 2, 3))
+        return max(longest + math.ceil(3 * _PENUMBRA), math.ceil(3 * _NOOK), 1)
 
     def begin(self, canvas: Canvas) -> None:
         """Make bare board."""
@@ -110,7 +112,7 @@ class Diorama(Medium):
         s, height = canvas.s, canvas.planes["height"]
         top, other = height.copy(), np.empty_like(height)
         for step in _STEPS:
-            dx, dy = round(0.74 * step * s), round(0.67 * step * s)
+            dx, dy = round(_EAST * step * s), round(_SOUTH * step * s)
             drop = f32(self.fall * math.hypot(dx, dy))
             other[...] = top
             np.subtract(top[:-dy, :-dx], drop, out=other[dy:, dx:])
@@ -119,7 +121,7 @@ class Diorama(Medium):
         top -= height
         top *= f32(1 / (1.2 * s))
         np.minimum(top, f32(1), out=top)
-        return smear(top, _PENUMBRA * s * 0.8)
+        return smear(top, _PENUMBRA * s)
 
     def _sky(self, canvas: Canvas) -> NDArray[np.float32]:
         """Give the share of the sky that is seen: less beside tall things."""

@@ -99,7 +99,10 @@ class Objects(Brush):
             return at(byte(parcel_hash(canvas), 2) & np.uint8(15)).astype(np.int64)
         if self.what == "boat":
             # Moored at right angles to the pier.
-            gx, gy = at(canvas.keep("pier_x", lambda: _lean(canvas, 1, 0))), at(canvas.keep("pier_y", lambda: _lean(canvas, 0, 1)))
+            gx, gy = (
+                at(canvas.keep("pier_x", lambda: _lean(canvas, 1, 0))),
+                at(canvas.keep("pier_y", lambda: _lean(canvas, 0, 1))),
+            )
             steep = np.arctan2(gy.astype(np.float64), gx.astype(np.float64))
             return (np.rint(steep * (TURNS / np.pi)).astype(np.int64)) % TURNS
         return (share(hashed, 3) * f32(TURNS)).astype(np.int64)

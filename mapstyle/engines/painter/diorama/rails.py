@@ -37,7 +37,7 @@ class Rails(Brush):
         if "rail" not in canvas.scene:
             return
         far = np.abs(canvas.control("rail_u"))
-        box = bounds((far < f32(7)).view(np.uint8))
+        box = bounds((far < f32(7)).view(np.uint8) | canvas.control("rail"))
         if box is None:
             return
         s, far, along = canvas.s, far[box], canvas.control("rail_v")[box]
@@ -49,6 +49,8 @@ class Rails(Brush):
         edge = far - coarse * f32(0.3 * min(1.0, bed / 4))
         shoulder = ramped(edge, bed, bed - max(0.5, 0.16 * bed))
         clear = f32(1) - np.minimum(canvas.control("building")[box].astype(f32) * f32(1 / 128), f32(1))
+        # Wide yards, where the nearest axis may not be told, are ballast all over.
+        np.maximum(shoulder, canvas.control("rail")[box].astype(f32) * f32(1 / 255), out=shoulder)
         shoulder *= clear
         tone = fine * f32(0.17 * self.gravel)
         tone += coarse * f32(0.07 * self.gravel)

@@ -59,7 +59,5 @@ def ranks(canvas: Canvas, box: Box, free: NDArray[np.uint8], long: float, wide: 
     np.clip(x, 0, columns - 1, out=x)
     np.clip(y, 0, rows - 1, out=y)
     kept = inside & (free[y, x] > 0) & (bits[y, x] == bits[box])
-    hashed = hash2(
-        column.astype(np.int64), row.astype(np.int64), (canvas.seed * 1009 + stream) & 0x7FFFFFFF
-    )
+    hashed = hash2(column.astype(np.int64), row.astype(np.int64), (canvas.seed * 1009 + stream) & 0x7FFFFFFF)
     return Ranks(u, v, hashed, kept)

@@ -17,6 +17,7 @@ from mapstyle.engines.painter.diorama.surface import (
     grain,
     lay,
     look_up,
+    raise_to,
     ramped,
     smear,
     soften,
@@ -103,8 +104,8 @@ class Roads(Brush):
 
     @property
     def reach(self) -> int:
-        """Verges."""
-        return 5
+        """Verges, and telling town from country beside them."""
+        return 8
 
     def paint(self, canvas: Canvas) -> None:
         """Lay bed, carriageway and lines."""
@@ -114,7 +115,7 @@ class Roads(Brush):
         kind = spread(canvas.control("road_class"), float(s))
         paved = (kind >= np.uint8(_PAVED_FROM)).view(np.uint8)
         fill = canvas.control("road") * paved
-        box = bounds(fill, 4 * s)
+        box = bounds(fill, 8 * s)
         if box is None:
             return
         kind = np.ascontiguousarray(kind[box])
@@ -211,7 +212,7 @@ class Cars(Brush):
         s, metre = canvas.s, toy(canvas) / canvas.s
         kind = canvas.control("road_class")
         mask = ((kind >= np.uint8(_CLASS[K.STREET])) & (canvas.control("road") > 128)).view(np.uint8)
-        box = bounds(mask)
+        box = bounds(mask, 2 * s)
         if box is None:
             return
         u, v, kind = canvas.control("road_u")[box], canvas.control("road_v")[box], kind[box]
@@ -237,5 +238,5 @@ class Cars(Brush):
         glass = ramped(np.abs(along - f32(long * 0.22)), 0.16 * long, 0.06 * long) * body
         lay(canvas.planes["albedo"], rgb("#28323c"), glass * f32(0.75), box)
         height = canvas.planes["height"][box]
-        np.maximum(height, body * f32(1.5 * metre * s), out=height)
+        raise_to(height, body * f32(1.5 * metre * s))
         canvas.planes["bump"][box] += smear(body, 0.4 * s) * f32(0.9 * metre * s)

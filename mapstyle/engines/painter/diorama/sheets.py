@@ -43,7 +43,9 @@ class Bench:
         kind = np.arange(TURNS * KINDS) % KINDS
         return unit(hash2(kind, np.zeros(1, np.int64), self._stream * 64 + salt))[:, None, None]
 
-    def lay(self, distance: Plane, colour: Sequence[str] | str, height: Plane | float, share: Plane | float = 1.0) -> None:
+    def lay(
+        self, distance: Plane, colour: Sequence[str] | str, height: Plane | float, share: Plane | float = 1.0
+    ) -> None:
         """Lay down what is inside an outline (distance below 0, metres); colours go by kind."""
         cover = np.clip(0.5 - distance * self._sharp, 0, 1) * share
         colours = [colour] * KINDS if isinstance(colour, str) else list(colour)

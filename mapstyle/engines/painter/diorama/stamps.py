@@ -64,9 +64,7 @@ class Lattice:
         k = self.size
         return as_strided(begin, (rows, columns, k, k), (k * down, k * right, down, right))
 
-    def at(
-        self, plane: NDArray[Any], feet: NDArray[np.int64]
-    ) -> NDArray[Any]:
+    def at(self, plane: NDArray[Any], feet: NDArray[np.int64]) -> NDArray[Any]:
         """Look a plane up at one place in each cell: ``feet`` is int[rows, columns, 2]."""
         rows, columns = self.hashed.shape
         x = self.left + np.arange(columns)[None, :] * self.size + feet[..., 0]
@@ -92,9 +90,7 @@ def lattice(canvas: Canvas, cell: int, offset: tuple[int, int], stream: int) -> 
     return Lattice(size, first_column * size - x0, first_row * size - y0, hashed)
 
 
-def place(
-    canvas: Canvas, cells: Lattice, sheet: Sheet, kept: NDArray[np.bool_], picture: NDArray[np.int64]
-) -> None:
+def place(canvas: Canvas, cells: Lattice, sheet: Sheet, kept: NDArray[np.bool_], picture: NDArray[np.int64]) -> None:
     """Put a sheet's pictures into the kept cells: colour over, height and fine relief added.
 
     Args:

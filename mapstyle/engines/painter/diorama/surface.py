@@ -63,6 +63,11 @@ def blend(plane: Field, value: Field | float, alpha: Field) -> None:
     plane += spare
 
 
+def raise_to(plane: Field, height: Field) -> None:
+    """Bring a plane up to a height wherever there is any (water, which lies below 0, stays), in place."""
+    np.maximum(plane, height, out=plane, where=height > 0)
+
+
 def ramped(plane: Field, low: float, high: float) -> Field:
     """Rise linearly from 0 at ``low`` to 1 at ``high``, over a fresh array (high may lie below low)."""
     out = plane * f32(1 / (high - low))
@@ -186,9 +191,7 @@ def occupied(canvas: Canvas) -> Mask:
     return canvas.keep("occupied", make)
 
 
-OCCUPIED = frozenset(
-    {"road", "water_area", "water_line", "building", "rail", "pier", "runway", "tram"}
-)
+OCCUPIED = frozenset({"road", "water_area", "water_line", "building", "rail", "pier", "runway", "tram"})
 """Controls that :func:`occupied` looks at."""
 OCCUPIED_REACH = 2
 
@@ -221,3 +224,13 @@ def homesteads(canvas: Canvas, radius: int) -> Mask:
         return cv2.dilate(canvas.control("building"), np.ones((k, k), np.uint8))
 
     return canvas.keep(("homesteads", radius), make)
+
+
+_KNOTS = (10.0, 12.0, 13.0, 14.0, 15.0, 16.0, 17.0, 18.0)
+_SIZES = (0.34, 0.40, 0.50, 0.64, 0.82, 1.0, 1.22, 1.42)
+LARGEST_TREE = _SIZES[-1]
+
+
+def tree_size(level: float) -> float:
+    """Give the size of trees against that at level 16: toys further out, never giants."""
+    return float(np.interp(level, _KNOTS, _SIZES))

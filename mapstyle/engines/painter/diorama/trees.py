@@ -14,6 +14,7 @@ from mapstyle.engines.painter.diorama.crowns import VARIANTS, crowns
 from mapstyle.engines.painter.diorama.seams import seams
 from mapstyle.engines.painter.diorama.stamps import lattice, share
 from mapstyle.engines.painter.diorama.surface import (
+    LARGEST_TREE,
     OCCUPIED,
     OCCUPIED_REACH,
     blend,
@@ -21,20 +22,18 @@ from mapstyle.engines.painter.diorama.surface import (
     colour_table,
     grain,
     lay,
-    look_up,
     occupied,
     quiet,
+    raise_to,
     ramped,
     tints,
+    tree_size,
     tuft,
 )
 from mapstyle.layers import LandClass
 
 f32 = np.float32
 
-_KNOTS = (10.0, 12.0, 13.0, 14.0, 15.0, 16.0, 17.0, 18.0)
-_SIZES = (0.34, 0.40, 0.50, 0.64, 0.82, 1.0, 1.22, 1.42)
-LARGEST = _SIZES[-1]
 _PITCHES = (1.0, 1.18, 0.88, 1.27, 1.07, 0.94, 1.13, 0.82)
 CONE_TONES = (11, 12, 13)
 """Tones of the palette that are kept for conifers; those before are for broadleaved trees."""
@@ -70,7 +69,11 @@ class Plant(Brush):
     @property
     def reach(self) -> int:
         """One cell at its largest, and the clearing round what stands there."""
-        return max(self._cell(LARGEST, i) for i in range(self.layers)) + OCCUPIED_REACH + (6 if self.where == "banks" else 0)
+        return (
+            max(self._cell(LARGEST_TREE, i) for i in range(self.layers))
+            + OCCUPIED_REACH
+            + (6 if self.where == "banks" else 0)
+        )
 
     def _cell(self, size: float, layer: int) -> int:
         return max(3, round(self.cell * size * _PITCHES[layer]))
@@ -91,11 +94,12 @@ class Plant(Brush):
             free &= _banks(canvas)
         if bounds(free) is None:
             return
-        size = float(np.interp(canvas.level, _KNOTS, _SIZES))
+        size = tree_size(canvas.level)
+        room = float(np.interp(canvas.level, (12, 14, 16), (0.30, 0.34, 0.38)))
         for layer in range(self.layers):
             # Lattices of many pitches, with room to stray in: together they show no rows.
             cell = self._cell(size, layer)
-            small, large = self.radius[0] * size, min(self.radius[1] * size, 0.38 * cell)
+            small, large = self.radius[0] * size, min(self.radius[1] * size, room * cell)
             self._layer(canvas, layer, cell, (round(small, 2), round(large, 2)), free, table)
 
     def _layer(
@@ -115,6 +119,8 @@ class Plant(Brush):
         picture = (cells.hashed & np.uint32(VARIANTS - 1)).astype(np.int64)
         feet = sheet.feet[picture]
         density = table[cells.at(canvas.control("landcover"), feet)]
+        if self.layers > 4:
+            density = density * f32(0.8)  # gaps in one lattice show the next: no rows
         if self.clump:
             lumps = cells.at(canvas.noise(64, 3, 0.6, 23), feet)
             density = density * np.clip(1 + self.clump * lumps, 0, 3)
@@ -186,7 +192,7 @@ class MappedTrees(Brush):
         box = bounds((canvas.control("tree") > 0).view(np.uint8))
         if box is None:
             return
-        size = float(np.interp(canvas.level, _KNOTS, _SIZES)) * canvas.s
+        size = tree_size(canvas.level) * canvas.s
         near = canvas.control("tree")[box]
         dome = np.sqrt(near * (f32(2) - near))
         dome += tuft(canvas)[box] * f32(0.07)
@@ -258,11 +264,8 @@ class Foliage(Brush):
         for plane in colour:
             plane *= rough
         lay(canvas.planes["albedo"], colour, alpha, box)
-        np.maximum(height, high, out=height)
+        raise_to(height, high)
         canvas.planes["shine"][box] *= f32(1) - alpha
         lumps = tuft(canvas)[box] * f32(0.30 * s * self.foam)
         lumps += high
         blend(canvas.planes["bump"][box], lumps, alpha)
-
-
-_ = look_up

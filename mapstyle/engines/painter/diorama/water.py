@@ -10,7 +10,6 @@ from mapstyle.engines.painter.brush import Brush, Colour, Share, rgb
 from mapstyle.engines.painter.canvas import Canvas
 from mapstyle.engines.painter.diorama.surface import (
     bounds,
-    grain,
     lay,
     quiet,
     ramped,
@@ -29,9 +28,7 @@ class Water(Brush):
     """Seas, lakes and streams in resin, sunk a little below the ground."""
 
     brush: Literal["water"] = "water"
-    needs: ClassVar[frozenset[str]] = frozenset(
-        {"water_area", "water_line", "ocean", "shore", "calm", "pier"}
-    )
+    needs: ClassVar[frozenset[str]] = frozenset({"water_area", "water_line", "ocean", "shore", "calm", "pier"})
     writes: ClassVar[frozenset[str]] = frozenset({"albedo", "shine"})
 
     shallow: Colour = Field("#7fc0b0", description="over sand, by the sea's shore")
@@ -40,7 +37,7 @@ class Water(Brush):
     abyss: Colour = Field("#0e3e5c", description="where the slow noise is darkest")
     lake_rim: Colour = Field("#6a9a8c", description="by the shore of a lake")
     lake: Colour = Field("#2a6a7c", description="middle of a lake")
-    stream: Colour = Field("#4f8f98", description="streams and ditches")
+    stream: Colour = Field("#437a80", description="streams and ditches")
     bank: Colour = Field("#86704c", description="bare earth of a bank")
     sand: Colour = Field("#d8c493", description="sand along the sea")
     wander: float = Field(0.8, ge=0, le=3, description="how far shores wander, logical px")
@@ -103,9 +100,7 @@ class Water(Brush):
             plane *= tone
         lay(canvas.planes["albedo"], colour, wet)
 
-    def _sea(
-        self, canvas: Canvas, colour: list[Plane], off: Plane, slow: Plane, middle: Plane, ocean: Plane
-    ) -> None:
+    def _sea(self, canvas: Canvas, colour: list[Plane], off: Plane, slow: Plane, middle: Plane, ocean: Plane) -> None:
         """Grade from sand through turquoise to blue, with banks of waves that follow the shore."""
         wide = 1.0 if canvas.level >= 11 else 0.75
         away = off * f32(1 / wide)
@@ -195,11 +190,13 @@ def shape_of_water(canvas: Canvas, cover: NDArray[np.uint8], wander: float) -> P
     """Give where the water is, 0..1, its shores wandering a little. Reach: ``4 wander + 3``."""
 
     def make() -> Plane:
-        far = f32(wander * canvas.s * 0.8)
+        far = f32(wander * canvas.s * (0.8 if canvas.level >= 10 else 0.4))
         dx, dy = canvas.noise(16, 2, 0.6, 1) * far, canvas.noise(16, 2, 0.6, 7) * far
         np.clip(dx, -4 * far, 4 * far, out=dx)
         np.clip(dy, -4 * far, 4 * far, out=dy)
-        return ramped(soften(warp(cover, dx, dy), 0.6 * canvas.s), 0.28, 0.62)
+        # Brooks are to be seen at large scales, islands at small ones.
+        low, high = (0.28, 0.62) if canvas.level >= 10 else (0.5, 0.9)
+        return ramped(soften(warp(cover, dx, dy), 0.6 * canvas.s), low, high)
 
     return canvas.keep(("wet", wander), make)
 
@@ -218,7 +215,7 @@ class Basin(Brush):
     @property
     def reach(self) -> int:
         """The shore's wandering."""
-        return int(np.ceil(4 * self.wander)) + 3
+        return int(np.ceil(4 * self.wander)) + 6
 
     def paint(self, canvas: Canvas) -> None:
         """Sink it."""
@@ -233,33 +230,6 @@ class Basin(Brush):
         strength *= canvas.noise(32, 3, 0.45, 51, 0.5)
         canvas.planes["bump"] *= f32(1) - wet
         canvas.planes["bump"] += strength
+        # The rounded edge of the land takes the lamp.
+        canvas.planes["bump"] -= smear(wet, 0.7 * s) * f32(0.9 * self.depth * s)
         canvas.planes["height"] -= wet * f32((self.depth if canvas.level > 9 else 0.6 * self.depth) * s)
-
-
-class Marsh(Brush):
-    """Pools and reeds of wetland, ripples of sand, crevasses of ice: what the ground alone does not show."""
-
-    brush: Literal["marsh"] = "marsh"
-    needs: ClassVar[frozenset[str]] = frozenset({"landcover"})
-    writes: ClassVar[frozenset[str]] = frozenset({"albedo", "height", "bump", "shine"})
-
-    pools: Share = Field(0.6, description="how much of a wetland is open water")
-
-    def paint(self, canvas: Canvas) -> None:
-        """Sink pools into wetland."""
-        from mapstyle.layers import LandClass
-
-        where = canvas.is_land((LandClass.WETLAND,))
-        box = bounds(where)
-        if box is None:
-            return
-        s = canvas.s
-        level = canvas.noise(32, 3, 0.6, 61)[box] + tuft(canvas)[box] * f32(0.22)
-        pool = ramped(level, 1.5 - 1.4 * self.pools, 1.8 - 1.4 * self.pools)
-        pool *= where[box]
-        rim = ramped(level, 0.9 - 1.4 * self.pools, 1.5 - 1.4 * self.pools) * where[box] - pool
-        lay(canvas.planes["albedo"], rgb("#5d6f3a"), np.clip(rim, 0, 1) * f32(0.7), box)
-        lay(canvas.planes["albedo"], rgb("#4a7f84"), pool, box)
-        canvas.planes["bump"][box] *= f32(1) - pool
-        canvas.planes["bump"][box] += np.clip(rim, 0, 1) * grain(canvas)[box] * f32(0.5 * s)
-        canvas.planes["shine"][box] += pool * f32(0.04)

@@ -2,7 +2,6 @@
 
 from typing import ClassVar, Literal
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
@@ -11,7 +10,6 @@ from mapstyle.engines.painter.brush import Brush, Colour, Share, rgb
 from mapstyle.engines.painter.canvas import Canvas
 from mapstyle.engines.painter.diorama.surface import (
     OCCUPIED,
-    OCCUPIED_REACH,
     bounds,
     class_table,
     colour_table,
@@ -19,6 +17,7 @@ from mapstyle.engines.painter.diorama.surface import (
     lay,
     look_up,
     occupied,
+    raise_to,
     ramped,
     soften,
     tints,
@@ -61,7 +60,7 @@ class Yards(Brush):
             return
         here = look_up(canvas.control("landcover"), _GARDENS)
         here *= soften(homesteads(canvas, _NEAR), 1.5 * canvas.s)
-        box = bounds((here > 0).view(np.uint8))
+        box = bounds((here > 0).view(np.uint8), 6 * canvas.s)
         if box is None:
             return
         s = canvas.s
@@ -71,7 +70,7 @@ class Yards(Brush):
         here = here[box]
         kind = (own * f32(8)).astype(np.uint8)
         lay(canvas.planes["albedo"], tints(kind, colour_table(self.lawns)), here * f32(0.62), box)
-        tone = tuft(canvas)[box] * f32(0.03) + f32(1)
+        tone = tuft(canvas)[box] * here * f32(0.03) + f32(1)
         for plane in canvas.planes["albedo"]:
             plane[box] *= tone
         wall = soften(np.ascontiguousarray(canvas.control("building")[box]), 1.4 * s)
@@ -91,7 +90,7 @@ class Yards(Brush):
         lump = hedge * (f32(1.3 * wide * s) + tuft(canvas)[box] * f32(0.25 * s))
         canvas.planes["bump"][box] += lump * f32(0.5)
         target = canvas.planes["height"][box]
-        np.maximum(target, lump, out=target)
+        raise_to(target, lump)
 
 
 def _lots_small(period: int, s: int) -> Plane:
@@ -121,18 +120,20 @@ def _worley(period: int, s: int, about: int) -> Plane:
     at = (np.arange(period) + 0.5).astype(np.float64)
     cell = (at / size).astype(np.int64)
     first = np.full((period, period), 1e9, f32)
-    second, value = first.copy(), np.zeros((period, period), f32)
+    second, value, beside = first.copy(), np.zeros((period, period), f32), np.zeros((period, period), f32)
     for dy in (-1, 0, 1):
         for dx in (-1, 0, 1):
             row, column = cell[:, None] + dy, cell[None, :] + dx
             x = px[row % n, column % n] + np.floor_divide(column, n) * period
             y = py[row % n, column % n] + np.floor_divide(row, n) * period
             d = np.hypot(at[None, :] - x, at[:, None] - y).astype(f32)
-            nearer = d < first
+            this = own[row % n, column % n]
+            nearer, next_to = d < first, d < second
+            beside = np.where(nearer, value, np.where(next_to, this, beside))
             second = np.where(nearer, first, np.minimum(second, d))
-            value = np.where(nearer, own[row % n, column % n], value)
+            value = np.where(nearer, this, value)
             first = np.minimum(first, d)
-    return np.dstack([(second - first) / s, value]).astype(f32)
-
-
-_ = cv2
+    # Not every pair of neighbours has a hedge; the sum is the same from either side.
+    pair = (value + beside) * 37.0
+    hedged = pair - np.floor(pair) < 0.55
+    return np.dstack([np.where(hedged, (second - first) / s, 99.0), value]).astype(f32)

@@ -1,6 +1,25 @@
 """Pen and ink: strokes that follow what they draw."""
 
 from mapstyle.engines.painter.brush import Brush, Medium
+from mapstyle.engines.painter.pen.growth import Marks, Trees
+from mapstyle.engines.painter.pen.houses import Houses, Shadows
+from mapstyle.engines.painter.pen.land import Fields, Seams, Tint
+from mapstyle.engines.painter.pen.medium import PenMedium
+from mapstyle.engines.painter.pen.water import Streams, Water
+from mapstyle.engines.painter.pen.ways import Rails, Roads, Tracks
 
-BRUSHES: tuple[type[Brush], ...] = ()
-MEDIUM: type[Medium] = Medium
+BRUSHES: tuple[type[Brush], ...] = (
+    Tint,
+    Fields,
+    Seams,
+    Marks,
+    Water,
+    Streams,
+    Roads,
+    Tracks,
+    Rails,
+    Trees,
+    Shadows,
+    Houses,
+)
+MEDIUM: type[Medium] = PenMedium

@@ -1,5 +1,6 @@
 """What grows and lies about: crowns, bushes, tufts, reeds, stones; and trees that are mapped."""
 
+import math
 from functools import cached_property
 from typing import ClassVar, Literal
 
@@ -30,8 +31,7 @@ from mapstyle.noise import unit
 
 OBSTACLES = ("road", "building", "water_area", "water_line", "rail", "runway", "pier", "wall", "tram")
 """Planes that small marks keep clear of."""
-_MOVES = ((0, 0), (9, 8), (4, 11), (12, 3), (7, 14), (14, 6), (2, 5), (11, 1))
-"""Sixteenths of a cell by which lattices are moved against each other, so that no row shows."""
+_MOST = 32
 _VERSIONS = 48
 
 
@@ -58,7 +58,7 @@ class Marks(Brush):
     mark: str = Setting(description="which mark: crown, conifer, bush, tuft, reed, grave, stone, grains, ...")
     classes: tuple[ClassName, ...] = Setting(description="land classes it is set on")
     cell: Literal[8, 16, 32] = Setting(16, description="room for one mark, px")
-    rows: int = Setting(1, ge=1, le=len(_MOVES), description="lattices laid over each other: how closely they stand")
+    rows: int = Setting(1, ge=1, le=_MOST, description="lattices laid over each other: how closely they stand")
     cover: Levelled = Setting(((0.0, 0.8),), description="share of the places that is taken, by level")
     clumps: Literal[32, 64, 128] = Setting(64, description="size of the groups they stand in, px")
     clumping: float = Setting(0.5, ge=0, le=4, description="how sharply groups and clearings part; 0 is even")
@@ -76,8 +76,9 @@ class Marks(Brush):
 
     @property
     def reach(self) -> int:
-        """From a cell's corner to its middle, and what is asked around it."""
-        return self.cell // 2 + 1 + round(max(self.margin, self.clear))
+        """From a stamp's rim to its middle, and what is asked around it."""
+        # From the far side of a stamp to its middle, which lies in its cell, and on.
+        return math.ceil(0.6 * self.cell + max(self.margin, 0.7 * self.clear)) + 1
 
     @cached_property
     def _chosen(self) -> Bytes:
@@ -92,29 +93,43 @@ class Marks(Brush):
         stamps = sheet(MARKS[self.mark], self.cell, _VERSIONS, canvas.s)
         clump = canvas.noise(self.clumps, 3, 0.6, self.stream) if self.clumping > 0 else None
         for k in range(self.rows):
-            move = (_MOVES[k][0] * self.cell // 16, _MOVES[k][1] * self.cell // 16)
-            lattice = Lattice.over(canvas.frame, self.cell, move)
-            kept = self._free(canvas, lattice, where)
-            luck = lattice.luck(canvas.seed * 131 + self.stream * 8 + k)
+            lattice = Lattice.over(canvas.frame, self.cell, self._move(k))
+            luck = lattice.luck(canvas.seed * 131 + self.stream * 32 + k)
+            version = 1 + (luck & np.uint32(0xFF)).astype(np.int64) % _VERSIONS
+            at = np.rint(stamps.middles * canvas.s).astype(np.int64)[version]
+            dx, dy = at[..., 0], at[..., 1]
+            kept = self._free(canvas, lattice, where, dx, dy)
             if clump is not None:
                 # Clumps thin out row by row, so that no clearing has a hard edge.
-                likely = lattice.ask(clump) * f32(self.clumping) + f32((cover - 0.5) * 3 + 0.5 - 0.12 * k)
+                likely = lattice.ask(clump, dx, dy) * f32(self.clumping)
+                likely += f32((cover - 0.5) * 3 + 0.5 - 0.5 * k / self.rows)
             else:
                 likely = np.full(kept.shape, cover, f32)
             if "calm" in canvas.scene:
-                likely = likely - lattice.ask(canvas.control("calm")) * f32(0.75)
+                likely = likely - lattice.ask(canvas.control("calm"), dx, dy) * f32(0.75)
             kept &= unit(luck) < likely
-            version = 1 + (luck & np.uint32(0xFF)).astype(np.int64) % _VERSIONS
             press(canvas, stamps, lattice, np.where(kept, version, 0), WATER_INK if self.water else INK)
 
-    def _free(self, canvas: Canvas, lattice: Lattice, where: Bytes) -> NDArray[np.bool_]:
-        kept = lattice.ask(where) > 0
-        for dx, dy in ((-1, 0), (1, 0), (0, -1), (0, 1)):
-            kept &= lattice.ask(where, dx * self.margin * canvas.s, dy * self.margin * canvas.s) > 0
+    def _move(self, k: int) -> tuple[int, int]:
+        # Steps of the golden ratio and of its square leave no two lattices in line.
+        return int(k * 0.618034 * self.cell) % self.cell, int(k * 0.381966 * self.cell + k * k * 1.7) % self.cell
+
+    def _free(
+        self, canvas: Canvas, lattice: Lattice, where: Bytes, dx: NDArray[np.int64], dy: NDArray[np.int64]
+    ) -> NDArray[np.bool_]:
+        kept = lattice.ask(where, dx, dy) > 0
         busy = obstacles(canvas)
-        kept &= lattice.ask(busy) < 60
-        for dx, dy in ((-0.7, -0.7), (0.7, -0.7), (-0.7, 0.7), (0.7, 0.7)):
-            kept &= lattice.ask(busy, dx * self.clear * canvas.s, dy * self.clear * canvas.s) < 60
+        kept &= lattice.ask(busy, dx, dy) < 60
+        if not kept.any():
+            return kept
+        away = round(self.margin * canvas.s)
+        if away:
+            for mx, my in ((-away, 0), (away, 0), (0, -away), (0, away)):
+                kept &= lattice.ask(where, dx + mx, dy + my) > 0
+        away = round(0.7 * self.clear * canvas.s)
+        if away:
+            for mx, my in ((-away, -away), (away, -away), (-away, away), (away, away)):
+                kept &= lattice.ask(busy, dx + mx, dy + my) < 60
         return kept
 
 

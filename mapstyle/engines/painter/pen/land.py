@@ -120,7 +120,7 @@ class Fields(Brush):
             table[int(land)] = [manners.index(rows.manners[k % len(rows.manners)]) for k in range(8)]
         # Top bits of the product are the best mixed: five for the direction, three for the manner ...
         high = (luck >> np.uint32(24)).astype(np.uint8)
-        which = cv2.add(cv2.LUT(cover, np.arange(256, dtype=np.uint8)) * np.uint8(8), high & np.uint8(7))
+        which = (high & np.uint8(7)) + cover * np.uint8(8)
         manner = cv2.LUT(which, table.ravel())
         columns, rows = addresses(canvas.frame, period)
         shift = (luck >> np.uint32(12)).astype(np.int16)

@@ -14,9 +14,9 @@ def _dark(angle: float) -> float:
     return -math.cos(angle - _LIGHT)
 
 
-def _crown(plate: Plate, luck: Luck, radius: float, room: float, lobes: int) -> None:
+def _crown(plate: Plate, luck: Luck, radius: float, lobes: int) -> None:
     """Draw a round crown: an outline of lobes, heavy and shadowed in the south-east, leaves hinted inside."""
-    cx, cy = luck(-room, room), luck(-room, room)
+    cx, cy = plate.place(luck, radius * 1.18 + 1.0)
     phase, squash = luck(0, 6.28), luck(0.9, 1.08)
     swell = luck(0.07, 0.13)
 
@@ -67,22 +67,19 @@ def _shade(plate: Plate, luck: Luck, cx: float, cy: float, edge: object, radius:
 
 
 def crown(plate: Plate, luck: Luck, k: int) -> None:
-    """Draw a broad-leaved tree that fills its cell."""
-    radius = plate.cell / 2 * luck(0.56, 0.80)
-    _crown(plate, luck, radius, max(0.0, plate.cell / 2 - radius * 1.18 - 1.0), 5 + k % 4)
+    """Draw a broad-leaved tree, up to 0.44 of its cell across."""
+    _crown(plate, luck, plate.cell * luck(0.135, 0.205), 5 + k % 4)
 
 
 def bush(plate: Plate, luck: Luck, k: int) -> None:
-    """Draw a bush, smaller than its cell."""
-    radius = plate.cell / 2 * luck(0.28, 0.46)
-    _crown(plate, luck, radius, max(0.0, plate.cell / 2 - radius * 1.18 - 1.0), 4 + k % 3)
+    """Draw a bush, smaller than a tree."""
+    _crown(plate, luck, plate.cell * luck(0.075, 0.125), 4 + k % 3)
 
 
 def conifer(plate: Plate, luck: Luck, k: int) -> None:
     """Draw a fir from above: a star of needles, dense on the side away from the light."""
-    radius = plate.cell / 2 * luck(0.5, 0.72)
-    room = max(0.0, plate.cell / 2 - radius * 1.1 - 1.0)
-    cx, cy = luck(-room, room), luck(-room, room)
+    radius = plate.cell * luck(0.125, 0.185)
+    cx, cy = plate.place(luck, radius * 1.1 + 1.0)
     rays, phase = 9 + k % 4, luck(0, 6.28)
     tips = [radius * luck(0.86, 1.1) for _ in range(rays)]
     outline: list[Point] = []
@@ -105,20 +102,19 @@ def conifer(plate: Plate, luck: Luck, k: int) -> None:
 
 def tuft(plate: Plate, luck: Luck, k: int) -> None:
     """Draw a tuft of grass: three to five flicks from one root."""
-    room = plate.cell / 2 - 3.6
-    cx, cy, size = luck(-room, room), luck(-room, room), luck(2.3, 3.5)
-    for i in range(3 + k % 2 * 2):
-        lean = (i - (1 + k % 2)) * luck(0.34, 0.5) * (0.62 if k % 2 else 1.0) + luck(-0.08, 0.08)
-        tall = size * (1 - 0.30 * abs(lean)) * luck(0.85, 1.1)
-        root = cx + lean * 0.9
-        flick = [(root + lean * tall * t * t * 0.8, cy + size * 0.4 - tall * t) for t in (0, 0.35, 0.7, 1.0)]
-        plate.swelling(flick, 0.62, 0.26)
+    cx, cy = plate.place(luck, 4.6)
+    size, count = luck(2.8, 4.0), 3 + k % 3
+    for i in range(count):
+        lean = (i - (count - 1) / 2) * 1.5 / count + luck(-0.1, 0.1)
+        tall = size * (1 - 0.34 * abs(lean)) * luck(0.8, 1.1)
+        root = cx + lean * 2.2
+        flick = [(root + lean * tall * t * t * 0.75, cy + size * 0.4 - tall * t) for t in (0, 0.35, 0.7, 1.0)]
+        plate.swelling(flick, 0.5, 0.28)
 
 
 def reed(plate: Plate, luck: Luck, k: int) -> None:
     """Draw reeds: upright strokes over a broken line of water."""
-    room = plate.cell / 2 - 4.2
-    cx, cy = luck(-room, room), luck(-room, room)
+    cx, cy = plate.place(luck, 4.4)
     half = luck(2.6, 3.8)
     plate.swelling([(cx - half, cy + 1.6), (cx, cy + 1.5), (cx + half, cy + 1.6)], 0.55, 0.4)
     if k % 3:
@@ -131,7 +127,7 @@ def reed(plate: Plate, luck: Luck, k: int) -> None:
 
 def grave(plate: Plate, luck: Luck, k: int) -> None:
     """Draw a small cross."""
-    cx, cy, size = luck(-0.5, 0.5), luck(-0.5, 0.5), luck(1.5, 1.9)
+    (cx, cy), size = plate.place(luck, 3.5), luck(1.5, 1.9)
     lean = luck(-0.12, 0.12)
     plate.line([(cx - lean, cy - size), (cx + lean, cy + size)], 0.62)
     plate.line([(cx - size * 0.62, cy - size * 0.3), (cx + size * 0.62, cy - size * 0.3)], 0.58)
@@ -139,8 +135,7 @@ def grave(plate: Plate, luck: Luck, k: int) -> None:
 
 def stone(plate: Plate, luck: Luck, k: int) -> None:
     """Draw rock: a few angular strokes with a dark side."""
-    room = plate.cell / 2 - 3.4
-    cx, cy, size = luck(-room, room), luck(-room, room), luck(1.5, 2.9)
+    (cx, cy), size = plate.place(luck, 3.9), luck(1.5, 2.9)
     corners = [(cx + size * luck(0.7, 1.15) * math.cos(a), cy + size * luck(0.55, 0.95) * math.sin(a))
                for a in (2.6 + luck(-0.3, 0.3), 3.9 + luck(-0.3, 0.3), 5.3 + luck(-0.3, 0.3), 6.4 + luck(-0.3, 0.3), 7.7 + luck(-0.2, 0.2))]  # fmt: skip
     plate.cover(corners)
@@ -161,8 +156,7 @@ def grains(plate: Plate, luck: Luck, k: int) -> None:
 
 def heather(plate: Plate, luck: Luck, k: int) -> None:
     """Draw a low shrub of the heath: a little arc with stems."""
-    room = plate.cell / 2 - 2.6
-    cx, cy, size = luck(-room, room), luck(-room, room), luck(1.3, 2.2)
+    (cx, cy), size = plate.place(luck, 2.8), luck(1.3, 2.2)
     plate.line([(cx + size * math.cos(a), cy + size * 0.8 * math.sin(a)) for a in (3.3, 3.9, 4.7, 5.5, 6.1)], 0.5)
     for t in (-0.5, 0.0, 0.5):
         plate.line([(cx + t * size, cy + 0.1), (cx + t * size * 0.6, cy - size * 0.5)], 0.4)
@@ -179,8 +173,7 @@ def flake(plate: Plate, luck: Luck, k: int) -> None:
 
 def bloom(plate: Plate, luck: Luck, k: int) -> None:
     """Draw a garden plant: a tiny ring or a dot."""
-    room = plate.cell / 2 - 2.2
-    cx, cy, size = luck(-room, room), luck(-room, room), luck(0.8, 1.5)
+    (cx, cy), size = plate.place(luck, 2.2), luck(0.8, 1.5)
     if k % 3 == 0:
         plate.line([(cx, cy), (cx + 0.05, cy)], 0.9)
         return

@@ -91,27 +91,52 @@ def to_bytes(plane: Field, scale: float, shift: float) -> Bytes:
     return held.astype(np.uint8)
 
 
-@lru_cache(maxsize=128)
-def edge_table(sigma: float, width: float, inside: float = 0.0) -> Bytes:
-    """Give uint8[256] that turns a blurred mask into a line of even width along its edge.
+def outline_sigma(width: float, inside: float = 0.0) -> float:
+    """Give the blur, logical pixels, from which a line of some width along an edge can be read."""
+    return max(0.5, (abs(inside) + width / 2 + 0.5) / 2.2)
 
-    A straight edge blurred by ``sigma`` falls by ``1 / (sigma sqrt(2 pi))`` a pixel, which gives the distance
-    from the edge; coverage then is that of a line ``width`` wide, its middle ``inside`` pixels from the edge.
+
+def outline(mask: Bytes, width: float, ratio: int, inside: float = 0.0) -> Bytes:
+    """Draw a line of even width along a mask's edge; lengths in logical pixels.
+
+    The blurred mask tells how far the edge is. Reach: ``ceil(3 outline_sigma(width, inside))``.
     """
+    sigma = outline_sigma(width, inside) * ratio
+    return cv2.LUT(blur8(mask, sigma), _outline_table(sigma, width * ratio, inside * ratio))
+
+
+@lru_cache(maxsize=128)
+def _outline_table(sigma: float, width: float, inside: float) -> Bytes:
     spread = math.sqrt(sigma * sigma + 1 / 12)
 
     def line(b: Field) -> Field:
-        away = (b - f32(0.5)) * f32(spread * math.sqrt(2 * math.pi)) - f32(inside)
+        # The blurred edge is an error function; its inverse, to a thousandth of a pixel (Winitzki, 2008).
+        away = _inverse_error(f32(2) * b - f32(1)) * f32(spread * math.sqrt(2)) - f32(inside)
         return f32(0.5 + width / 2) - np.abs(away)
 
     return table(line)
 
 
+def _inverse_error(y: Field) -> Field:
+    y = np.clip(y, -0.9999, 0.9999)
+    log = np.log(1 - y * y)
+    first = f32(2 / (math.pi * 0.147)) + log / 2
+    return np.sign(y) * np.sqrt(np.sqrt(first * first - log / f32(0.147)) - first)
+
+
 @lru_cache(maxsize=128)
 def solid_table(sigma: float, grow: float = 0.0) -> Bytes:
-    """Give uint8[256] that sharpens a blurred mask again, ``grow`` pixels larger."""
+    """Give uint8[256] that sharpens a mask blurred by ``sigma`` again, ``grow`` pixels larger; both real."""
+    assert abs(grow) + 0.5 <= 2.45 * sigma, "an edge can be moved only as far as the blur spreads it"
     spread = math.sqrt(sigma * sigma + 1 / 12)
-    return table(lambda b: (b - f32(0.5)) * f32(spread * math.sqrt(2 * math.pi)) + f32(0.5 + grow))
+    return table(lambda b: _inverse_error(f32(2) * b - f32(1)) * f32(spread * math.sqrt(2)) + f32(0.5 + grow))
+
+
+def halo(mask: Bytes, width: float, ratio: int) -> Bytes:
+    """Give a mask widened by ``width`` logical pixels, its edge soft. Reach: ``ceil(width) + 2``."""
+    radius = max(1, round(width * ratio))
+    around = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+    return blur8(cv2.dilate(mask, around), 0.5 * ratio)
 
 
 @lru_cache(maxsize=4)

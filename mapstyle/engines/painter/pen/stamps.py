@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mapstyle.engines.painter.canvas import Canvas
-from mapstyle.engines.painter.pen.nib import INK, WATER_INK, Bytes
+from mapstyle.engines.painter.pen.nib import INK, Bytes
 from mapstyle.frame import Frame
 from mapstyle.noise import hash2, unit
 
@@ -25,6 +25,7 @@ _FINE = 8
 """Sub-pixels on the side of a logical pixel while a stamp is drawn."""
 
 Point = tuple[float, float]
+Offsets = int | NDArray[np.int64]
 
 
 class Luck:
@@ -45,6 +46,13 @@ class Plate:
         self.cell = cell
         self.ink = np.zeros((cell * _FINE, cell * _FINE), np.uint8)
         self.body = np.zeros_like(self.ink)
+        self.middle: Point = (0.0, 0.0)
+
+    def place(self, luck: "Luck", half: float) -> Point:
+        """Choose where in its cell a stamp ``half`` px in half-width stands, and remember it."""
+        room = max(0.0, self.cell / 2 - half)
+        self.middle = (luck(-room, room), luck(-room, room))
+        return self.middle
 
     def _fixed(self, points: Sequence[Point]) -> NDArray[np.int32]:
         local = (np.asarray(points, float) + self.cell / 2) * _FINE - 0.5
@@ -77,18 +85,37 @@ Drawing = Callable[[Plate, Luck, int], None]
 """Draws one version; the number tells which."""
 
 
+@dataclass(frozen=True)
+class Sheet:
+    """Every version of a drawing.
+
+    Attributes:
+        stays: uint8[1 + versions, size, size], what stays of what was there; the first is blank.
+        ink: the same, the strokes.
+        middles: float64[1 + versions, 2], where in its cell each stands, logical pixels right and down.
+        bodied: whether any version covers what lies beneath it.
+    """
+
+    stays: Bytes
+    ink: Bytes
+    middles: NDArray[np.float64]
+    bodied: bool
+
+
 @lru_cache(maxsize=64)
-def sheet(drawing: Drawing, cell: int, versions: int, ratio: int) -> Bytes:
-    """Give uint8[1 + versions, 2, size, size]: a blank, then every version of a drawing."""
+def sheet(drawing: Drawing, cell: int, versions: int, ratio: int) -> Sheet:
+    """Draw every version of a drawing."""
     size = cell * ratio
-    out = np.zeros((1 + versions, 2, size, size), np.uint8)
+    out = np.zeros((2, 1 + versions, size, size), np.uint8)
     out[0, 0] = 255
+    middles = np.zeros((1 + versions, 2))
     for k in range(versions):
         plate = Plate(cell)
         drawing(plate, Luck(k * 7919 + cell), k)
-        out[1 + k] = plate.finished(ratio)
+        out[:, 1 + k] = plate.finished(ratio)
+        middles[1 + k] = plate.middle
     out.flags.writeable = False
-    return out
+    return Sheet(out[0], out[1], middles, bool(out[0].min() < 255))
 
 
 @dataclass(frozen=True)
@@ -129,15 +156,15 @@ class Lattice:
         """Give uint32[ny, nx], a hash of every cell."""
         return hash2(self.columns[None, :], self.rows[:, None], seed)
 
-    def ask(self, plane: NDArray[np.generic], dx: float = 0.0, dy: float = 0.0) -> NDArray[np.generic]:
+    def ask(self, plane: NDArray[np.generic], dx: Offsets = 0, dy: Offsets = 0) -> NDArray[np.generic]:
         """Give a plane's values at the cells' middles, moved by real pixels; the plane's edge repeats outwards."""
         height, width = plane.shape
-        px = np.clip(self.x + round(dx), 0, width - 1)
-        py = np.clip(self.y + round(dy), 0, height - 1)
-        return plane[py[:, None], px[None, :]]
+        px = np.clip(self.x[None, :] + dx, 0, width - 1)
+        py = np.clip(self.y[:, None] + dy, 0, height - 1)
+        return plane[py, px]
 
 
-def press(canvas: Canvas, stamps: Bytes, lattice: Lattice, version: NDArray[np.integer], plane: str = INK) -> None:
+def press(canvas: Canvas, stamps: Sheet, lattice: Lattice, version: NDArray[np.integer], plane: str = INK) -> None:
     """Set stamps: scrape beneath their bodies, then lay their ink.
 
     Args:
@@ -151,7 +178,7 @@ def press(canvas: Canvas, stamps: Bytes, lattice: Lattice, version: NDArray[np.i
     columns, rows = np.flatnonzero(used.any(0)), np.flatnonzero(used.any(1))
     if not len(columns):
         return
-    size = stamps.shape[-1]
+    size = stamps.ink.shape[-1]
     c0, c1, r0, r1 = int(columns[0]), int(columns[-1]) + 1, int(rows[0]), int(rows[-1]) + 1
     height, width = canvas.frame.shape
     y0, x0 = max(0, r0 * size - lattice.top), max(0, c0 * size - lattice.left)
@@ -160,19 +187,18 @@ def press(canvas: Canvas, stamps: Bytes, lattice: Lattice, version: NDArray[np.i
         return
     top, left = y0 + lattice.top - r0 * size, x0 + lattice.left - c0 * size
     part = version[r0:r1, c0:c1]
-    for layer in (0, 1):
-        if layer == 0 and stamps[1:, 0].min() == 255:
-            continue
-        blocks = stamps[:, layer][part]
-        wide = blocks.transpose(0, 2, 1, 3).reshape((r1 - r0) * size, (c1 - c0) * size)
-        wide = wide[top : top + y1 - y0, left : left + x1 - x0]
-        if layer == 0:
-            for name in (INK, WATER_INK):
-                here = canvas.planes[name][y0:y1, x0:x1]
-                cv2.min(here, wide, dst=here)
-        else:
-            here = canvas.planes[plane][y0:y1, x0:x1]
-            cv2.max(here, wide, dst=here)
+
+    def block(versions: Bytes) -> Bytes:
+        wide = versions[part].transpose(0, 2, 1, 3).reshape((r1 - r0) * size, (c1 - c0) * size)
+        return wide[top : top + y1 - y0, left : left + x1 - x0]
+
+    if stamps.bodied:
+        stays = block(stamps.stays)
+        # Marks stand clear of water: there is only the main ink beneath them.
+        here = canvas.planes[INK][y0:y1, x0:x1]
+        cv2.min(here, stays, dst=here)
+    here = canvas.planes[plane][y0:y1, x0:x1]
+    cv2.max(here, block(stamps.ink), dst=here)
 
 
 def ring(radius: Callable[[float], float], count: int = 40, middle: Point = (0.0, 0.0)) -> list[Point]:

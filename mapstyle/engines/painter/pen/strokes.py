@@ -23,7 +23,7 @@ f32 = np.float32
 
 FALL = 80
 """Bytes by which a stroke's value falls a logical pixel away from its middle."""
-PEAK = 190
+PEAK = 150
 """Value in the middle of the boldest stroke."""
 _HALF = 215
 """Sum of value and tone at which a pixel is half covered."""
@@ -186,3 +186,9 @@ def turned(texture: Bytes, frame: Frame, turn: Bytes, move: tuple[Bytes, Bytes] 
         x, y = (x + move[0]) & mask, (y + move[1]) & mask
     y = y + turn * np.int16(period)
     return look(texture, np.ascontiguousarray(x), y)
+
+
+@lru_cache(maxsize=16)
+def level_strokes(manner: Manner, period: int, ratio: int, pitch: float = 0.0) -> Bytes:
+    """Make one texture of strokes that run from west to east."""
+    return _one(manner, 0.0, (pitch or _PITCH[manner]) * ratio, period, ratio, 97)
