@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
-from mapstyle.sources.level_index import LevelIndex
 
 from mapstyle import pipeline as line
 from mapstyle.frame import Frame, Grid
 from mapstyle.job import Data, Extent
 from mapstyle.pipeline import EdgeLabels, EngineChoice, Pipeline, choose_engine
 from mapstyle.sources.elevation import Elevation
+from mapstyle.sources.level_index import LevelIndex
 from mapstyle.sources.store import open_atlas
 from mapstyle.style import load_style, packaged
 

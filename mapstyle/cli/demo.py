@@ -1,16 +1,13 @@
 """``mapstyle demo``: the sample town in every style, and a page to look at."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from mapstyle.cli import options as o
-
-# What is shown of the town: a name for the file, what people read, level, and longitude and latitude of the
-# middle with width and height in pixels, or None for the whole town.
-OVERVIEW_LEVEL = 15
-DETAIL_LEVEL = 17
 
 
 def demo(
@@ -51,33 +48,45 @@ def demo(
             request = Request(look, title=view["title"] if view["titled"] else None, overwrite=True, workers=workers)
             describe(opened, request, file, talk)
             paint(opened, request, file, talk)
-            shown.append((look, view, file.name, frame))
+            caption = f"{view['title']}, level {view['zoom']}"
+            shown.append(Shown(name, look.title, look.summary, caption, file.name, frame.width, frame.height))
     page = output / "index.html"
     write_text(page, _page(views["town"], shown))
     talk.result(str(page))
 
 
-def _page(town: str, shown: list[tuple[object, dict[str, object], str, object]]) -> str:
+@dataclass(frozen=True)
+class Shown:
+    """One picture on the page."""
+
+    name: str
+    title: str
+    summary: str
+    caption: str
+    file: str
+    width: int
+    height: int
+
+
+def _page(town: str, shown: Sequence[Shown]) -> str:
     from html import escape
 
-    looks: dict[str, list[str]] = {}
-    told: dict[str, tuple[str, str]] = {}
-    for look, view, file, frame in shown:
-        name = look.name  # type: ignore[attr-defined]
-        told[name] = (look.title, look.summary)  # type: ignore[attr-defined]
-        caption = f"{view['title']}, level {view['zoom']}"
-        looks.setdefault(name, []).append(
-            f'<a href="{escape(file)}"><img src="{escape(file)}" alt="{escape(caption)}" loading="lazy" '
-            f'width="{frame.width}" height="{frame.height}"></a>'  # type: ignore[attr-defined]
-            f"<p>{escape(caption)}</p>"
+    sections, links = [], []
+    for name in dict.fromkeys(s.name for s in shown):
+        pictures = [s for s in shown if s.name == name]
+        figures = "".join(
+            f'<figure><a href="{escape(s.file)}"><img src="{escape(s.file)}" alt="{escape(s.title)}: '
+            f'{escape(s.caption)}" loading="lazy" width="{s.width}" height="{s.height}"></a>'
+            f"<p>{escape(s.caption)}</p></figure>"
+            for s in pictures
         )
-    sections = "".join(
-        f'<section id="{escape(name)}"><h2>{escape(told[name][0])}</h2><p class="what">{escape(told[name][1])}</p>'
-        f'<div class="row">{"".join(f"<figure>{p}</figure>" for p in pictures)}</div></section>'
-        for name, pictures in looks.items()
-    )
-    links = " ".join(f'<a href="#{escape(n)}">{escape(t[0])}</a>' for n, t in told.items())
-    return _PAGE.replace("{town}", escape(town)).replace("{links}", links).replace("{sections}", sections)
+        sections.append(
+            f'<section id="{escape(name)}"><h2>{escape(pictures[0].title)}</h2>'
+            f'<p class="what">{escape(pictures[0].summary)}</p><div class="row">{figures}</div></section>'
+        )
+        links.append(f'<a href="#{escape(name)}">{escape(pictures[0].title)}</a>')
+    page = _PAGE.replace("{town}", escape(town)).replace("{links}", " ".join(links))
+    return page.replace("{sections}", "".join(sections))
 
 
 _PAGE = """<!doctype html>

@@ -12,6 +12,8 @@ from mapstyle.frame import Frame
 
 FAR = 99
 """Value of ``u`` where no line is near."""
+_FAR = 2048.0
+"""Real pixels beyond a cell at which segments are cut off."""
 _HOPS = 6
 """How many segments a pixel may move along a line to find the nearest; more only where the line is a tangle."""
 
@@ -95,8 +97,7 @@ class _Segments:
         first = np.flatnonzero(line[1:] == line[:-1])
         line = line[first]
         start, end = place[first], place[first + 1]
-        step = end - start
-        length = np.hypot(step[:, 0], step[:, 1])
+        length = np.hypot(*(end - start).T)
         total = np.concatenate([[0.0], np.cumsum(length)])
         number = np.arange(len(first))
         begins = np.searchsorted(line, line)
@@ -105,11 +106,13 @@ class _Segments:
         closed = (place[ways.rings[line]] == place[ways.rings[line + 1] - 1]).all(axis=1)
         before = np.where(number > begins, number - 1, np.where(closed, ends, number))
         after = np.where(number < ends, number + 1, np.where(closed, begins, number))
-        along = ways.along[line] + (total[number] - total[begins]) / cell.grid.pixel_ratio
+        # Far ends do not fit single precision, nor OpenCV's fixed point, which overflows silently.
+        skipped, start, end = _cut(start, end, np.array([cell.width, cell.height]))
+        along = ways.along[line] + (total[number] - total[begins] + skipped) / cell.grid.pixel_ratio
         way = np.repeat(np.arange(len(ways)), np.diff(ways.features))[line]
         x, y = start.astype(f32).T
-        dx, dy = step.astype(f32).T
-        return cls(start, end, x, y, dx, dy, length.astype(f32), along, before, after, way)
+        dx, dy = (end - start).astype(f32).T
+        return cls(start, end, x, y, dx, dy, np.hypot(dx, dy), along, before, after, way)
 
     def measure(self, which: Ints, x: Field, y: Field) -> tuple[Field, Field]:
         """Give squared distances to segments, and where on them (0..1) the nearest points lie."""
@@ -137,10 +140,8 @@ def _draw(
     low, high = np.minimum(segments.start, segments.end), np.maximum(segments.start, segments.end)
     size = np.array([cell.width, cell.height])
     near = ((high + band[:, None] > -2) & (low - band[:, None] < size + 2)).all(axis=1)
-    # Long segments are cut near the cell: OpenCV's fixed point overflows silently.
     chosen = np.flatnonzero(near)
-    a, b = _cut(segments.start[chosen], segments.end[chosen], size, 64.0 + band[chosen])
-    starts, ends = easel.fixed(a).tolist(), easel.fixed(b).tolist()
+    starts, ends = easel.fixed(segments.start[chosen]).tolist(), easel.fixed(segments.end[chosen]).tolist()
     way = segments.way[chosen]
     hidden = hides[way].tolist()
     # OpenCV's thickness t comes out as 2 floor(t / 2) + 1 pixels.
@@ -156,16 +157,16 @@ def _draw(
     return image
 
 
-def _cut(start: Floats, end: Floats, size: Ints, margin: Floats) -> tuple[Floats, Floats]:
-    """Cut segments to a box ``margin`` pixels wider than the cell (Liang and Barsky, 1984)."""
+def _cut(start: Floats, end: Floats, size: Ints) -> tuple[Floats, Floats, Floats]:
+    """Cut segments to a box far wider than the cell (Liang and Barsky, 1984).
+
+    Gives how much was cut off the start of each, pixels, and what is left: a point of those that miss the box.
+    """
     step = end - start
-    low = -margin[:, None] - start
-    high = size + margin[:, None] - start
     with np.errstate(divide="ignore", invalid="ignore"):
-        a, b = low / step, high / step
+        a, b = (-_FAR - start) / step, (size + _FAR - start) / step
     still = step == 0
-    enter = np.where(still, -np.inf, np.minimum(a, b)).max(axis=1)
-    leave = np.where(still, np.inf, np.maximum(a, b)).min(axis=1)
-    enter, leave = np.clip(enter, 0.0, 1.0), np.clip(leave, 0.0, 1.0)
+    enter = np.clip(np.where(still, -np.inf, np.minimum(a, b)).max(axis=1), 0.0, 1.0)
+    leave = np.clip(np.where(still, np.inf, np.maximum(a, b)).min(axis=1), 0.0, 1.0)
     leave = np.maximum(enter, leave)
-    return start + step * enter[:, None], start + step * leave[:, None]
+    return enter * np.hypot(*step.T), start + step * enter[:, None], start + step * leave[:, None]

@@ -20,8 +20,12 @@ FAR = 64.0
 """Real pixels beyond a cell at which geometry is cut off; OpenCV's fixed point overflows silently."""
 FITS = 1e7
 """Sub-pixels that safely fit into fixed point; what lies beyond belongs to features that are cut off."""
-THINNEST = 2.0
-"""Sub-pixels: thinner lines are drawn this wide, and as much fainter."""
+THINNEST = 4.0
+"""Sub-pixels: thinner lines are drawn this wide, and as much fainter. ``cv2.fillPoly`` moves corners to whole
+(sub-)pixels whatever their fraction says, so a line thinner than that would swell and shrink."""
+GAIN, LOSS = 0.48, 0.19
+"""Sub-pixels by which a slanting edge lies too far out as it is painted, and too far in after :meth:`Easel.coverage`
+of corners (measured: the mean over all directions)."""
 QUARTER = 4
 """Segments to a quarter circle of caps and joins: 2 % short of a circle at most."""
 
@@ -49,8 +53,8 @@ class Lines(Protocol):
 class Easel:
     """A cell's coordinate system at some supersampling.
 
-    ``cv2.fillPoly`` paints all that lies within half a (sub-)pixel of a polygon, so areas come out half a
-    sub-pixel too large on every side. Two ways round it, both right on average for any edge:
+    ``cv2.fillPoly`` paints all that lies within about half a (sub-)pixel of a polygon, so areas come out too
+    large on every side. Two ways round it:
 
     - *corners*: what is painted are the corners of sub-pixels, and a sub-pixel counts when its four corners
       are painted (:meth:`coverage`). For unions of areas.
@@ -124,8 +128,8 @@ class Easel:
         lines = shapely.multilinestrings(lines, indices=group)
         far = float(half.max()) + 8.0 * self.sub
         lines = shapely.clip_by_rect(lines, -far, -far, self.shape[1] + far, self.shape[0] + far)
-        thinner = 0.0 if self.corners else 0.5
-        shapes = shapely.buffer(lines, half[owner] - thinner, quad_segs=QUARTER, cap_style="flat" if flat else "round")
+        wider = LOSS if self.corners else -GAIN
+        shapes = shapely.buffer(lines, half[owner] + wider, quad_segs=QUARTER, cap_style="flat" if flat else "round")
         parts, line = shapely.get_parts(shapes, return_index=True)
         rings, part = shapely.get_rings(parts, return_index=True)
         points, ring = shapely.get_coordinates(rings, return_index=True)

@@ -100,7 +100,9 @@ def roofs_of(layer: VectorLayer) -> Roofs:
     usual = np.array([_EAVES.get(d, math.nan) for d in detail], np.float64)
     guess = np.where(np.isfinite(usual), usual * (0.9 + 0.2 * luck), guess)
     top = layer.height.astype(np.float64)
-    known = np.maximum(top - rise * across / 2, _STANDING * top)
+    # Where the height of the top is known, a steep roof may not take all of it.
+    rise = np.where(np.isfinite(top), np.minimum(rise, (1 - _STANDING) * top / np.maximum(across / 2, 0.1)), rise)
+    known = top - rise * across / 2
     eaves = np.clip(np.where(np.isfinite(top), known, guess), LOWEST, HIGHEST)
     return Roofs(kind, eaves, rise, x, y, turn, half)
 

@@ -1,5 +1,7 @@
 """Water as coverage: the sea, lakes, and rivers drawn as lines."""
 
+import cv2
+
 from mapstyle.controls.cells import Planes, Plot
 from mapstyle.controls.draw import SUPER, Bytes, Easel
 from mapstyle.layers import STILL_OR_WIDE_WATER, WATER_LINES, LayerKind
@@ -12,16 +14,15 @@ def draw_water(plot: Plot) -> Planes:
     """Draw ``water_area``, ``ocean`` and ``water_line`` as coverage; tunnels left out."""
     out: Planes = {}
     easel = Easel(plot.cell, SUPER, corners=True)
-    sea = fill_water(easel, plot, (LayerKind.OCEAN,), 0.0)
+    sea = water_cover(easel, plot, (LayerKind.OCEAN,), 0.0)
     if sea is not None:
-        out["ocean"] = easel.coverage(sea)
-    lakes = [k for k in STILL_OR_WIDE_WATER if k is not LayerKind.OCEAN]
-    if any(plot.areas(k) is not None for k in lakes):
-        both = fill_water(easel, plot, STILL_OR_WIDE_WATER, 0.0)
+        out["ocean"] = sea
+    if any(plot.areas(k) is not None for k in STILL_OR_WIDE_WATER if k is not LayerKind.OCEAN):
+        both = water_cover(easel, plot, STILL_OR_WIDE_WATER, 0.0)
         assert both is not None, "there are lakes"
-        out["water_area"] = easel.coverage(both)
+        out["water_area"] = both
     elif sea is not None:
-        out["water_area"] = out["ocean"].copy()
+        out["water_area"] = sea.copy()
     lines = Easel(plot.cell, SUPER)
     image = None
     for kind in WATER_LINES:
@@ -34,17 +35,18 @@ def draw_water(plot: Plot) -> Planes:
     return out
 
 
-def fill_water(easel: Easel, plot: Plot, kinds: tuple[LayerKind, ...], margin: float) -> Bytes | None:
-    """Fill water areas near a cell, less what is land in them; None where there are none."""
+def water_cover(easel: Easel, plot: Plot, kinds: tuple[LayerKind, ...], margin: float) -> Bytes | None:
+    """Draw the coverage of water areas near a cell, less what is land in them; None where there are none."""
+    water = _union(easel, plot, kinds, margin)
+    land = None if water is None else _union(easel, plot, LAND_IN_WATER, margin)
+    return water if water is None or land is None else cv2.subtract(water, land)
+
+
+def _union(easel: Easel, plot: Plot, kinds: tuple[LayerKind, ...], margin: float) -> Bytes | None:
     image = None
     for kind in kinds:
         layer = plot.areas(kind, margin)
         if layer is not None:
             image = easel.blank() if image is None else image
             easel.fill_all(image, layer)
-    if image is not None:
-        for kind in LAND_IN_WATER:
-            made = plot.areas(kind, margin)
-            if made is not None:
-                easel.fill_all(image, made, 0)
-    return image
+    return None if image is None else easel.coverage(image)

@@ -28,6 +28,10 @@ class EngineSpec(Protocol):
     """All that decides what an engine paints, known before anything heavy is loaded."""
 
     @property
+    def name(self) -> str:
+        """What people call the engine."""
+
+    @property
     def reach(self) -> int:
         """How many logical pixels away the scene may still change a pixel."""
 

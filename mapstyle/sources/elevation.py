@@ -26,7 +26,7 @@ CELL = 256
 CELLS_KEPT = 128
 FEATHER = 1500.0
 """Metres over which the data's edge fades, about; less where the data or its samples are small."""
-MAX_FADE = 5
+MAX_FADE = 4
 """Level of averages from which the feather comes, at most: it must not ask for ground far away."""
 HOLE = 3
 """Half the width of the widest hole that is no edge, in samples of the level that gives the feather."""

@@ -19,8 +19,14 @@ from mapstyle.sources.voids import CHUNK, MARGIN, RIM, Heights, Weights, false_z
 
 OVERLAP = 16
 """Samples over which a raster gives way to its neighbour where they overlap."""
+SMALLEST_CHUNK = 64
+"""Samples on the side of a chunk of averages, at least. A chunk of a level covers as little ground as it can."""
 KEPT_ON_DISK = 3
-"""Level from which averages are kept in the cache folder: each costs 64 chunks of the raster and more."""
+"""Level from which averages are kept in the cache folder; they take a hundredth of the room of the rasters."""
+REMEMBERED = (48, 64, 128, 2048)
+"""Measured chunks kept in memory, of levels 0, 1, 2 and all others; at most some 200 MB in all."""
+FILLED = 48
+"""Filled chunks kept in memory, of 1 MB each."""
 DEGREE = 111_319.49
 """Metres in a degree of a meridian of the sphere of Web Mercator."""
 VERSION = 1
@@ -28,7 +34,7 @@ VERSION = 1
 
 
 class Samples(NamedTuple):
-    """Heights of a chunk, metres, and which share of each (0..1) was measured: float32[CHUNK, CHUNK] both."""
+    """Heights of a chunk, metres, and which share of each (0..1) was measured: float32[rows, columns] both."""
 
     heights: Heights
     share: Weights
@@ -72,8 +78,8 @@ class Mosaic:
             max(p.column + p.raster.width for p in pieces),
             max(p.row + p.raster.height for p in pieces),
         )
-        self._measured = lru_cache(maxsize=48)(self._measure)
-        self._filled = lru_cache(maxsize=48)(self._fill)
+        self._measured = tuple(lru_cache(maxsize=size)(self._measure) for size in REMEMBERED)
+        self._filled = lru_cache(maxsize=FILLED)(self._fill)
 
     @property
     def box(self) -> tuple[int, int, int, int]:
@@ -121,8 +127,8 @@ class Mosaic:
         """Read heights of a level, without voids, anywhere: float32[rows, columns], metres."""
         out = np.empty((bottom - top, right - left), np.float32)
         with self._lock:
-            for i, j, here, there in _chunks(left, top, right, bottom):
-                if self._is_within_reach(level, i, j, MARGIN):
+            for i, j, here, there in _chunks(CHUNK, left, top, right, bottom):
+                if self._is_near(level, i, j):
                     out[there] = self._filled(level, i, j)[here]
                 else:
                     out[there] = self.base
@@ -130,17 +136,24 @@ class Mosaic:
 
     def shares(self, level: int, left: int, top: int, right: int, bottom: int) -> Weights:
         """Read which share of each sample of a level was measured: float32[rows, columns], 0..1."""
-        out = np.zeros((bottom - top, right - left), np.float32)
         with self._lock:
-            for i, j, here, there in _chunks(left, top, right, bottom):
-                if self._is_within_reach(level, i, j):
-                    out[there] = self._measured(level, i, j).share[here]
-        return out
+            return self._gather(level, left, top, right, bottom).share
 
-    def _is_within_reach(self, level: int, i: int, j: int, margin: int = 0) -> bool:
-        """Tell whether any raster touches a chunk, or lies within ``margin`` of its samples."""
-        left, top = i * CHUNK - margin, j * CHUNK - margin
-        side = CHUNK + 2 * margin
+    def _gather(self, level: int, left: int, top: int, right: int, bottom: int) -> Samples:
+        """Read what was measured of a box, with zeros where nothing was."""
+        shape = bottom - top, right - left
+        found = Samples(np.zeros(shape, np.float32), np.zeros(shape, np.float32))
+        side = _side(level)
+        for i, j, here, there in _chunks(side, left, top, right, bottom):
+            start = i * side << level, j * side << level
+            if any(True for _ in self._touching(*start, start[0] + (side << level), start[1] + (side << level))):
+                chunk = self._measured[min(level, len(REMEMBERED) - 1)](level, i, j)
+                found.heights[there], found.share[there] = chunk.heights[here], chunk.share[here]
+        return found
+
+    def _is_near(self, level: int, i: int, j: int) -> bool:
+        """Tell whether any raster lies within the margin of a chunk that is to be filled."""
+        left, top, side = i * CHUNK - MARGIN, j * CHUNK - MARGIN, CHUNK + 2 * MARGIN
         box = (left << level, top << level, (left + side) << level, (top + side) << level)
         return any(True for _ in self._touching(*box))
 
@@ -171,16 +184,8 @@ class Mosaic:
         return kept
 
     def _average(self, level: int, i: int, j: int) -> Samples:
-        heights = np.zeros((CHUNK, CHUNK), np.float32)
-        share = np.zeros((CHUNK, CHUNK), np.float32)
-        half = CHUNK // 2
-        for dj in (0, 1):
-            for di in (0, 1):
-                if self._is_within_reach(level - 1, 2 * i + di, 2 * j + dj):
-                    child = self._measured(level - 1, 2 * i + di, 2 * j + dj)
-                    part = slice(dj * half, dj * half + half), slice(di * half, di * half + half)
-                    heights[part], share[part] = pull(*child)
-        return Samples(heights, share)
+        side = 2 * _side(level)
+        return Samples(*pull(*self._gather(level - 1, i * side, j * side, (i + 1) * side, (j + 1) * side)))
 
     def _join(self, i: int, j: int) -> Samples:
         """Read a chunk of the rasters' own samples; where several overlap, pass smoothly from one to the other."""
@@ -208,19 +213,12 @@ class Mosaic:
 
     def _fill(self, level: int, i: int, j: int) -> Heights:
         """Give a chunk without voids."""
-        if self._is_within_reach(level, i, j):
-            own = self._measured(level, i, j)
-            if own.share.min() > 0:
-                return own.heights
-        side = CHUNK + 2 * MARGIN
-        left, top = i * CHUNK - MARGIN, j * CHUNK - MARGIN
-        heights = np.zeros((side, side), np.float32)
-        share = np.zeros((side, side), np.float32)
-        for a, b, here, there in _chunks(left, top, left + side, top + side):
-            if self._is_within_reach(level, a, b):
-                chunk = self._measured(level, a, b)
-                heights[there], share[there] = chunk.heights[here], chunk.share[here]
-        return fill(heights, share, self.base)
+        left, top = i * CHUNK, j * CHUNK
+        own = self._gather(level, left, top, left + CHUNK, top + CHUNK)
+        if own.share.min() > 0:
+            return own.heights
+        right, bottom = left + CHUNK + MARGIN, top + CHUNK + MARGIN
+        return fill(*self._gather(level, left - MARGIN, top - MARGIN, right, bottom), self.base)
 
 
 def linear(raster: Raster) -> NDArray[np.float64]:
@@ -273,15 +271,20 @@ def _inset(index: NDArray[np.int64], size: int) -> NDArray[np.float64]:
     return np.minimum(np.minimum(index + 1, size - index), OVERLAP).astype(np.float64)
 
 
+def _side(level: int) -> int:
+    """Give the samples on the side of a measured chunk of a level."""
+    return max(CHUNK >> level, SMALLEST_CHUNK)
+
+
 def _chunks(
-    left: int, top: int, right: int, bottom: int
+    side: int, left: int, top: int, right: int, bottom: int
 ) -> Iterator[tuple[int, int, tuple[slice, slice], tuple[slice, slice]]]:
     """Give the chunks that touch a box: their number, the part of the chunk, the part of the box."""
-    for j in range(top // CHUNK, -(-bottom // CHUNK)):
-        for i in range(left // CHUNK, -(-right // CHUNK)):
-            x0, x1 = max(left, i * CHUNK), min(right, (i + 1) * CHUNK)
-            y0, y1 = max(top, j * CHUNK), min(bottom, (j + 1) * CHUNK)
-            here = slice(y0 - j * CHUNK, y1 - j * CHUNK), slice(x0 - i * CHUNK, x1 - i * CHUNK)
+    for j in range(top // side, -(-bottom // side)):
+        for i in range(left // side, -(-right // side)):
+            x0, x1 = max(left, i * side), min(right, (i + 1) * side)
+            y0, y1 = max(top, j * side), min(bottom, (j + 1) * side)
+            here = slice(y0 - j * side, y1 - j * side), slice(x0 - i * side, x1 - i * side)
             yield i, j, here, (slice(y0 - top, y1 - top), slice(x0 - left, x1 - left))
 
 
@@ -290,7 +293,7 @@ def _load(path: Path) -> Samples | None:
         both = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError):
         return None
-    if both.shape != (2, CHUNK, CHUNK) or both.dtype != np.float32:
+    if both.shape != (2, SMALLEST_CHUNK, SMALLEST_CHUNK) or both.dtype != np.float32:
         return None
     return Samples(both[0], both[1])
 

@@ -1,8 +1,10 @@
 """Read the layers of a vector file as they are: shapes, columns and where they came from."""
 
+import hashlib
 import re
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -211,8 +213,7 @@ def _read_layer(path: Path, shown: str, name: str, is_osm: bool) -> RawLayer:
     if is_osm:
         ids, relation = _osm_ids(table, name)
     else:
-        stem = Path(shown).name.split(".")[0]
-        ids = np.array([stable_id(f"{stem}/{name}/{i}") for i in fids], np.uint64)
+        ids = _shape_ids(wkb)
         relation = np.zeros(len(fids), np.bool_)
     return RawLayer(shown, name, crs, geometry, ids, table, is_osm, relation, broken)
 
@@ -228,6 +229,21 @@ def _osm_ids(table: Any, layer: str) -> tuple[NDArray[np.uint64], NDArray[np.boo
     return np.array(ids, np.uint64), np.array([r is not None for r in own], np.bool_)
 
 
+def _shape_ids(wkb: Iterable[bytes | None]) -> NDArray[np.uint64]:
+    """Name features by their shapes, the same shape again by its turn.
+
+    Row numbers and files' names would not do: a feature taken out, or a file saved under another name, must
+    not give all the others new colours.
+    """
+    turns: Counter[str] = Counter()
+    ids = []
+    for shape in wkb:
+        name = hashlib.blake2b(shape or b"", digest_size=16).hexdigest()
+        turns[name] += 1
+        ids.append(stable_id(f"{name}/{turns[name]}"))
+    return np.array(ids, np.uint64)
+
+
 def _read_parquet(path: Path, shown: str) -> RawLayer:
     import geopandas
     import pyarrow as pa
@@ -240,7 +256,7 @@ def _read_parquet(path: Path, shown: str) -> RawLayer:
     columns = frame.drop(columns=[c for c in frame.columns if frame[c].dtype == "geometry"])
     table = pa.Table.from_pandas(columns, preserve_index=False)
     stem = path.name.split(".")[0]
-    ids = np.array([stable_id(f"{stem}/{i}") for i in range(len(frame))], np.uint64)
+    ids = _shape_ids(frame.geometry.to_wkb())
     crs = None if frame.crs is None else frame.crs.to_wkt()
     return RawLayer(shown, stem, crs, geometry, ids, table, False, np.zeros(len(frame), np.bool_))
 

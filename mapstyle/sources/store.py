@@ -19,7 +19,7 @@ from mapstyle.sources.assemble import join_tables, pick_rows, read_file
 from mapstyle.sources.atlas import Atlas, FeatureTable, Shape
 from mapstyle.sources.reader import ELEVATION_SUFFIXES, WHAT_CAN_BE_READ, WHERE_TO_GET_ONE, SourceName
 
-READER_VERSION = 6
+READER_VERSION = 7
 """Raised whenever the same file would be read differently, so that copies kept from before are not used."""
 
 Progress = Callable[[str], None]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from mapstyle.frame import Frame, Grid
-from mapstyle.layers import LayerKind, LayerStack, RasterLayer, VectorLayer
+from mapstyle.layers import PER_FEATURE, LayerKind, LayerStack, RasterLayer, VectorLayer
 
 K = LayerKind
 GRID = Grid.web_mercator(16)
@@ -21,7 +21,10 @@ def layer(kind: LayerKind, shapes: Sequence[Sequence[Any]], **values: Any) -> Ve
     starts = np.concatenate([[0], np.cumsum([len(r) for r in rings])]).astype(np.int64)
     features = np.concatenate([[0], np.cumsum([len(s) for s in shapes])]).astype(np.int64)
     boxes = np.array(
-        [np.concatenate([p.min(0), p.max(0)]) for p in (np.concatenate([np.array(r, float) for r in s]) for s in shapes)]
+        [
+            np.concatenate([p.min(0), p.max(0)])
+            for p in (np.concatenate([np.array(r, float) for r in s]) for s in shapes)
+        ]
     )
 
     def column(name: str, dtype: Any, default: Any) -> np.ndarray:
@@ -42,6 +45,17 @@ def layer(kind: LayerKind, shapes: Sequence[Sequence[Any]], **values: Any) -> Ve
     return made
 
 
+def joined(layers: Sequence[VectorLayer]) -> VectorLayer:
+    """Put layers of one kind together."""
+    rows: dict[str, Any] = {
+        n: np.concatenate([getattr(a, n) for a in layers]) for n in (*PER_FEATURE, "coords", "along")
+    }
+    for name in ("rings", "features"):
+        sizes = np.concatenate([np.diff(getattr(a, name)) for a in layers])
+        rows[name] = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+    return VectorLayer(kind=layers[0].kind, **rows)
+
+
 def _area(shape: Sequence[Any]) -> float:
     total = 0.0
     for i, ring in enumerate(shape):
@@ -53,13 +67,14 @@ def _area(shape: Sequence[Any]) -> float:
 
 @dataclass
 class Ground:
-    """Layers in memory; a plane of slope (``rise`` east, south in metres a metre) for elevation."""
+    """Layers in memory; a plane of slope (east, south, metres a metre) and waves in metres for elevation."""
 
     areas: Mapping[LayerKind, VectorLayer] = field(default_factory=dict)
     lines: Mapping[LayerKind, VectorLayer] = field(default_factory=dict)
     points: Mapping[LayerKind, VectorLayer] = field(default_factory=dict)
     grid: Grid = GRID
     slope: tuple[float, float] | None = None
+    waves: float = 0.0
 
     def read(self, frame: Frame) -> LayerStack:
         box, turn = frame.logical_box, self.grid.turn
@@ -70,20 +85,21 @@ class Ground:
                 moved = [whole] + ([whole.moved(turn), whole.moved(-turn)] if turn else [])
                 near = [m.pick(h) for m in moved if len(h := m.hits(box))]
                 if near:
-                    found[kind] = near[0]
-                    assert len(near) == 1, "no test looks at both sides of the world at once"
+                    found[kind] = joined(near)
             stacks.append(found)
         return LayerStack(self.grid, *stacks)
 
     def elevation(self, frame: Frame) -> RasterLayer | None:
         if self.slope is None:
             return None
-        left, top, right, bottom = frame.logical_box
         s = frame.grid.pixel_ratio
         x = (np.arange(frame.width) + frame.column + 0.5) / s
+        if turn := self.grid.turn:
+            x = (x + turn / 2) % turn - turn / 2
         y = (np.arange(frame.height) + frame.row + 0.5) / s
         metre = float(self.grid.pixels_per_metre(float(self.grid.unproject(np.array([[0.0, 0.0]]))[0, 1])))
         values = (self.slope[0] * x[None, :] + self.slope[1] * y[:, None]) / metre
+        values = values + self.waves * np.sin(x[None, :] / 37) * np.cos(y[:, None] / 53)
         known = np.clip((400 - np.hypot(x[None, :], y[:, None])) / 100, 0, 1)
         return RasterLayer(frame, values.astype(np.float32), known.astype(np.float32))
 
@@ -133,4 +149,4 @@ def town(grid: Grid = GRID, corner: tuple[float, float] = (0.0, 0.0), seed: int 
     lines[K.SECONDARY] = layer(K.SECONDARY, spans, bridge=True, layer=[1, 2, 1, 1, 2, 1])
     lines[K.TERTIARY] = layer(K.TERTIARY, [[walk(9, 30)] for _ in range(3)], tunnel=True, layer=-1)
     spots = random.uniform(-650, 650, (60, 2)) + shift
-    return Ground(areas, lines, {K.TREE: layer(K.TREE, [[[p]] for p in spots])}, grid, slope=(0.2, 0.1))
+    return Ground(areas, lines, {K.TREE: layer(K.TREE, [[[p]] for p in spots])}, grid, slope=(0.2, 0.1), waves=30.0)

@@ -16,7 +16,8 @@ from mapstyle.engines.painter.diorama.water import Basin, Water
 from mapstyle.engines.painter.diorama.yards import Yards
 
 BRUSHES: tuple[type[Brush], ...] = (
-    Ground, Globe, Mountains, Borders, Rows, Yards, Fences, Places, Wilds, Vineyards, Water, Basin, Tracks, Roads, Cars, Rails, Trams, Bridges, Piers,
-    Runways, Walls, Houses, Objects, Plant, Orchards, MappedTrees, Foliage,
+    Ground, Globe, Mountains, Rows, Yards, Fences, Places, Wilds, Vineyards, Water, Basin, Borders, Runways,
+    Tracks, Roads, Trams, Rails, Piers, Bridges, Cars, Walls, Houses, Objects, Plant, Orchards, MappedTrees,
+    Foliage,
 )  # fmt: skip
 MEDIUM: type[Medium] = Diorama

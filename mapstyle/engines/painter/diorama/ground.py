@@ -241,7 +241,10 @@ _TRAMLINES[_FIRST_CROP : _FIRST_CROP + 8] = (0.5, 0.0, 0.5, 0.45, 0.0, 0.4, 0.3,
 
 
 class Rows(Brush):
-    """Furrows and tramlines of arable land, mowing stripes of meadows and pitches; one direction a parcel."""
+    """Furrows and tramlines of arable land, mowing stripes of meadows and pitches; one direction a parcel.
+
+    They follow the ground's wandering borders, whose reach the ground declares for the same planes.
+    """
 
     brush: Literal["rows"] = "rows"
     needs: ClassVar[frozenset[str]] = frozenset({"landcover", "parcel"})
@@ -261,7 +264,7 @@ class Rows(Brush):
             return
         s, kind = canvas.s, np.ascontiguousarray(index[box])
         bits = byte(parcel_hash(canvas)[box], 3)
-        along, across = directions(canvas, box)
+        _, across = directions(canvas, box)
         sway = canvas.noise(32, 3, 0.6, 9)[box]
         across += sway * f32(0.35 * s)
         grow = float(np.clip(1 + (canvas.level - 16) * 0.3, 0.85, 1.6))

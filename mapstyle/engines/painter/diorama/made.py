@@ -29,6 +29,7 @@ from mapstyle.engines.painter.diorama.surface import (
     tints,
     toy,
     tuft,
+    world_box,
 )
 from mapstyle.engines.painter.masks import remainder
 from mapstyle.layers import LandClass
@@ -151,23 +152,16 @@ class Piers(Brush):
         cover = np.ascontiguousarray(canvas.control("pier")[box])
         deck = cover.astype(f32) * f32(1 / 255)
         metre = toy(canvas)
-        mole = np.minimum(
-            soften(spread(shrink(cover, min(3.2 * metre, 5.0 * s)), min(4.2 * metre, 6.0 * s)), 0.6 * s), f32(1)
-        )
-        rows, columns = canvas.frame.shape
-        x = ((canvas.frame.column + np.arange(columns)[box[1]]) % 4096).astype(f32)[None, :]
-        y = ((canvas.frame.row + np.arange(rows)[box[0]]) % 4096).astype(f32)[:, None]
+        core = spread(shrink(cover, min(3.2 * metre, 5.0 * s)), min(4.2 * metre, 6.0 * s))
+        mole = np.minimum(soften(core, 0.6 * s), f32(1))
+        x, y = world_box(canvas, box)
         plank = remainder(x + y * f32(0.5), 2.0 * s) if canvas.level < 16.5 else remainder(x + y * f32(0.5), 2.6 * s)
         gap = ramped(plank, 0.9 * s, 0.2 * s)
         tone = grain(canvas)[box] * f32(0.05) + f32(1)
         tone -= gap * (f32(1) - mole) * f32(0.22)
         wood, stone = rgb(self.wood), rgb(self.stone)
-        lay(
-            canvas.planes["albedo"],
-            [(f32(w) + mole * f32(t - w)) * tone for w, t in zip(wood, stone, strict=True)],
-            deck,
-            box,
-        )
+        colour = [(f32(w) + mole * f32(t - w)) * tone for w, t in zip(wood, stone, strict=True)]
+        lay(canvas.planes["albedo"], colour, deck, box)
         blend(canvas.planes["bump"][box], 0.0, deck)
         rim = soften(cover - shrink(cover, 0.8 * s), 0.25 * s) * deck
         canvas.planes["bump"][box] += rim * mole * f32(0.5 * s)

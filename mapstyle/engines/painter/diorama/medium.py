@@ -29,7 +29,7 @@ class Diorama(Medium):
     a wet or glossy surface where the lamp reaches it).
     """
 
-    needs: ClassVar[frozenset[str]] = frozenset({"hillshade", "calm"})
+    needs: ClassVar[frozenset[str]] = frozenset({"hillshade", "calm", "water_area"})
     reads: ClassVar[frozenset[str]] = frozenset({"height", "bump"})
     planes: ClassVar[frozenset[str]] = frozenset({"albedo", "height", "bump", "shine"})
 
@@ -99,7 +99,12 @@ class Diorama(Medium):
         np.sqrt(sx, out=sx)
         light /= sx
         if "hillshade" in canvas.scene:
-            light += canvas.control("hillshade") * f32(self.relief * _relief_gain(canvas.level))
+            terrain = canvas.control("hillshade") * f32(self.relief * _relief_gain(canvas.level))
+            if "water_area" in canvas.scene:
+                terrain *= f32(1) - canvas.cover(
+                    "water_area"
+                )  # water lies level, whatever the model of the terrain says
+            light += terrain
         if "calm" in canvas.scene:
             light -= f32(1)
             light *= f32(1) - f32(0.5) * canvas.control("calm")

@@ -12,7 +12,7 @@ from pydantic import Field, field_validator
 from mapstyle.engines.painter.brush import Brush, Share
 from mapstyle.engines.painter.canvas import Canvas
 from mapstyle.engines.painter.diorama.sheets import KINDS, MODELS, TURNS, sheet
-from mapstyle.engines.painter.diorama.stamps import lattice, place, share
+from mapstyle.engines.painter.diorama.stamps import Lattice, lattice, place, share
 from mapstyle.engines.painter.diorama.surface import (
     OCCUPIED,
     bounds,
@@ -83,7 +83,7 @@ class Objects(Brush):
             density[LandClass[name.upper()]] = value
         middle = np.full((1, 1, 2), cell * canvas.s // 2, np.int64)
         for layer in range(self.layers):
-            cells = lattice(canvas, cell, (layer * 5 + 1, layer * 9 + 2), self.stream * 16 + layer)
+            cells = lattice(canvas, cell, layer, self.stream)
             if cells is None:
                 return
             wanted = density[cells.at(canvas.control("landcover"), middle)]
@@ -91,21 +91,19 @@ class Objects(Brush):
             if self.parcels < 1:
                 kept &= cells.at(byte(parcel_hash(canvas), 3), middle) < 256 * self.parcels
             kind = np.floor(share(cells.hashed, 2) * f32(KINDS)).astype(np.int64)
-            turn = self._turn(canvas, cells.hashed, lambda plane: cells.at(plane, middle))  # noqa: B023
+            turn = self._turn(canvas, cells, middle)
             place(canvas, cells, pictures, kept, turn * KINDS + kind)
 
-    def _turn(self, canvas: Canvas, hashed: NDArray[np.uint32], at) -> NDArray[np.int64]:  # type: ignore[no-untyped-def]
+    def _turn(self, canvas: Canvas, cells: Lattice, middle: NDArray[np.int64]) -> NDArray[np.int64]:
         if self.what == "bed":
-            return at(byte(parcel_hash(canvas), 2) & np.uint8(15)).astype(np.int64)
+            return cells.at(byte(parcel_hash(canvas), 2) & np.uint8(15), middle).astype(np.int64)
         if self.what == "boat":
             # Moored at right angles to the pier.
-            gx, gy = (
-                at(canvas.keep("pier_x", lambda: _lean(canvas, 1, 0))),
-                at(canvas.keep("pier_y", lambda: _lean(canvas, 0, 1))),
-            )
+            gx = cells.at(canvas.keep("pier_x", lambda: _lean(canvas, 1, 0)), middle)
+            gy = cells.at(canvas.keep("pier_y", lambda: _lean(canvas, 0, 1)), middle)
             steep = np.arctan2(gy.astype(np.float64), gx.astype(np.float64))
             return (np.rint(steep * (TURNS / np.pi)).astype(np.int64)) % TURNS
-        return (share(hashed, 3) * f32(TURNS)).astype(np.int64)
+        return (share(cells.hashed, 3) * f32(TURNS)).astype(np.int64)
 
     def _free(self, canvas: Canvas, metre: float) -> Mask | None:
         """Mark where the middle of a thing may lie."""

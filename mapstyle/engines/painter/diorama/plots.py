@@ -1,5 +1,6 @@
 """Planted rows and natural textures: orchards, vineyards, reeds, sand ripples, ice, quarry steps."""
 
+import math
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -20,6 +21,7 @@ from mapstyle.engines.painter.diorama.surface import (
     quiet,
     raise_to,
     ramped,
+    smear,
     tree_size,
     tuft,
 )
@@ -130,6 +132,11 @@ class Wilds(Brush):
     wet_sand: Colour = Field("#b79f73", description="sand that the last wave reached")
     crevasse: Colour = Field("#8fb9cf", description="ice in a crevasse")
 
+    @property
+    def reach(self) -> int:
+        """The fading of crags and steps."""
+        return math.ceil(3 * _FADE)
+
     def paint(self, canvas: Canvas) -> None:
         """Texture each kind of nature where there is any."""
         self._marsh(canvas)
@@ -187,18 +194,28 @@ class Wilds(Brush):
         canvas.planes["bump"][box] -= crack * f32(0.8 * s)
 
     def _steps(self, canvas: Canvas) -> None:
-        """Give quarries steps and bare rock crags: relief only, from the ground's own noise."""
+        """Give quarries steps and bare rock crags: relief that fades out at the border, so that no cliff shows."""
         s = canvas.s
-        where = canvas.is_land((LandClass.QUARRY,))
-        box = bounds(where)
-        if box is not None:
-            deep = canvas.noise(128, 4, 0.55, 3)[box] * f32(1.5)
-            tread = np.floor(deep)
-            rise = ramped(deep - tread, 0.66, 1.0)
-            canvas.planes["bump"][box] += (tread + rise) * where[box] * f32(1.2 * s)
-        where = canvas.is_land((LandClass.ROCK,))
-        box = bounds(where)
-        if box is not None:
-            crag = np.abs(canvas.noise(16, 3, 0.6, 61)[box])
-            crag += np.abs(canvas.noise(32, 3, 0.6, 9)[box])
-            canvas.planes["bump"][box] -= crag * where[box] * f32(0.9 * s)
+        for land, relief in ((LandClass.QUARRY, _treads), (LandClass.ROCK, _crags)):
+            where = canvas.is_land((land,))
+            box = bounds(where, 6 * s)
+            if box is not None:
+                inside = ramped(smear(where[box].astype(f32), _FADE * s), 0.5, 1.0)
+                canvas.planes["bump"][box] += relief(canvas)[box] * inside * f32(s)
+
+
+_FADE = 1.6
+
+
+def _treads(canvas: Canvas) -> Plane:
+    deep = canvas.noise(128, 4, 0.55, 3) * f32(1.5)
+    tread = np.floor(deep)
+    return (tread + ramped(deep - tread, 0.66, 1.0)) * f32(1.2)
+
+
+def _crags(canvas: Canvas) -> Plane:
+    crag = np.abs(canvas.noise(16, 3, 0.6, 61))
+    crag += np.abs(canvas.noise(32, 3, 0.6, 9))
+    crag -= f32(1.6)
+    crag *= f32(-0.9)
+    return crag

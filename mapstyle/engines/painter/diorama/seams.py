@@ -43,11 +43,12 @@ class Seams:
 
 
 def seams(canvas: Canvas) -> Seams:
-    """Find the seams of a window. Reach: 1."""
-    return canvas.keep("seams", lambda: _find(canvas))  # type: ignore[arg-type, return-value]
+    """Find the seams of a window. Reach: 2."""
+    every = canvas.keep("seams", lambda: np.stack(_find(canvas)))
+    return Seams(every[0], every[1], every[2])
 
 
-def _find(canvas: Canvas) -> Seams:
+def _find(canvas: Canvas) -> tuple[Mask, Mask, Mask]:
     parcel, land = canvas.control("parcel"), canvas.control("landcover")
     table = np.zeros(256, np.uint8)
     table[[int(c) for c in _OPEN]] = 1
@@ -66,7 +67,10 @@ def _find(canvas: Canvas) -> Seams:
         for plane, found in ((every, seam), (hedge, hedged), (fence, fenced)):
             plane[here] |= found
             plane[there] |= found
-    return Seams(every, hedge, fence)
+    if canvas.s > 1:  # as wide in logical pixels at any ratio
+        wide = np.ones((canvas.s, canvas.s), np.uint8)
+        return cv2.dilate(every, wide), cv2.dilate(hedge, wide), cv2.dilate(fence, wide)
+    return every, hedge, fence
 
 
 class Fences(Brush):

@@ -5,6 +5,7 @@ Lengths are metres of the model; ``metre`` says how many logical pixels that is 
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ from mapstyle.engines.painter.diorama.stamps import Sheet
 from mapstyle.noise import hash2, unit
 
 f32 = np.float32
-Plane = NDArray[np.float32]
+Plane = NDArray[np.floating[Any]]
 
 TURNS = 16
 """Directions in which each thing is modelled: half a turn in steps of pi / 16."""
@@ -152,8 +153,8 @@ def _parasol(b: Bench) -> None:
 
 MODELS: Mapping[str, tuple[Callable[[Bench], None], float]] = {
     "boat": (_boat, 11.0), "sail": (_sail, 10.5), "chimney": (_chimney, 1.8), "roof_gear": (_roof_gear, 8.0),
-    "terrace": (_terrace, 7.0), "pool": (_pool, 8.4), "bed": (_bed, 8.2), "bale": (_bale, 3.2),
-    "beast": (_beast, 4.4), "boulder": (_boulder, 6.0), "parasol": (_parasol, 6.4),
+    "terrace": (_terrace, 7.0), "pool": (_pool, 9.2), "bed": (_bed, 8.2), "bale": (_bale, 3.2),
+    "beast": (_beast, 4.4), "boulder": (_boulder, 6.0), "parasol": (_parasol, 7.2),
 }  # fmt: skip
 """How each thing is made, and the room it takes, metres across."""
 

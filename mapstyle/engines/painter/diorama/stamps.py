@@ -42,52 +42,61 @@ class Sheet:
 
 @dataclass(frozen=True)
 class Lattice:
-    """The whole cells of a world lattice inside a window.
+    """Cells of a world lattice in a window, in rows (or columns) each shifted by an amount of its own.
 
     Attributes:
         size: real pixels on the side of a cell.
-        left: window column where the first whole cell begins.
-        top: window row where it begins.
+        x: int[rows, columns], window column where each cell begins.
+        y: int[rows, columns], window row where it begins.
+        whole: bool[rows, columns], whether it lies wholly inside the window.
         hashed: uint32[rows, columns], one hash a cell.
     """
 
     size: int
-    left: int
-    top: int
+    x: NDArray[np.int64]
+    y: NDArray[np.int64]
+    whole: NDArray[np.bool_]
     hashed: NDArray[np.uint32]
 
     def cells(self, plane: NDArray[Any]) -> NDArray[Any]:
-        """See a plane as [rows, columns, size, size] without copying."""
-        rows, columns = self.hashed.shape
-        begin = plane[self.top :, self.left :]
-        down, right = plane.strides
+        """See a plane as every square of a cell's size in it: ``[y, x, size, size]``, without copying."""
         k = self.size
-        return as_strided(begin, (rows, columns, k, k), (k * down, k * right, down, right))
+        rows, columns = plane.shape
+        return as_strided(plane, (rows - k + 1, columns - k + 1, k, k), plane.strides * 2)
 
     def at(self, plane: NDArray[Any], feet: NDArray[np.int64]) -> NDArray[Any]:
-        """Look a plane up at one place in each cell: ``feet`` is int[rows, columns, 2]."""
-        rows, columns = self.hashed.shape
-        x = self.left + np.arange(columns)[None, :] * self.size + feet[..., 0]
-        y = self.top + np.arange(rows)[:, None] * self.size + feet[..., 1]
-        return plane[y, x]
+        """Look a plane up at one place in each cell: ``feet`` is int[rows, columns, 2]; any value if not whole."""
+        rows, columns = plane.shape
+        x, y = self.x + feet[..., 0], self.y + feet[..., 1]
+        return plane[np.clip(y, 0, rows - 1), np.clip(x, 0, columns - 1)]
 
 
-def lattice(canvas: Canvas, cell: int, offset: tuple[int, int], stream: int) -> Lattice | None:
-    """Lay a lattice of ``cell`` logical pixels, moved by ``offset``, over a window. Reach: ``cell``."""
+def lattice(canvas: Canvas, cell: int, layer: int, stream: int) -> Lattice | None:
+    """Lay a lattice of ``cell`` logical pixels over a window. Reach: ``cell``.
+
+    Each row of cells is shifted along itself by a hash, in every other layer each column instead: so that
+    neither rows nor columns show, even where several lattices lie over each other.
+    """
     frame, s = canvas.frame, canvas.s
     size = cell * s
-    x0, y0 = frame.column + offset[0] * s, frame.row + offset[1] * s
-    first_column, first_row = -(-x0 // size), -(-y0 // size)
-    columns = (x0 + frame.width) // size - first_column
-    rows = (y0 + frame.height) // size - first_row
-    if columns <= 0 or rows <= 0:
+    if min(frame.shape) < size:
         return None
-    hashed = hash2(
-        np.arange(first_column, first_column + columns)[None, :],
-        np.arange(first_row, first_row + rows)[:, None],
-        (canvas.seed * 1009 + stream) & 0x7FFFFFFF,
-    )
-    return Lattice(size, first_column * size - x0, first_row * size - y0, hashed)
+    seed = (canvas.seed * 1009 + stream * 16 + layer) & 0x7FFFFFFF
+    start = np.array([frame.column, frame.row]) + np.array([layer * 7 + 1, layer * 11 + 2]) % cell * s
+    extent = np.array([frame.width, frame.height])
+    if layer % 2:
+        start, extent = start[::-1], extent[::-1]
+    # First coordinate: along the strips; second: across them.
+    strips = np.arange(start[1] // size, (start[1] + extent[1]) // size + 1)
+    shifts = (hash2(strips, np.zeros_like(strips), seed + 1) % np.uint32(cell)).astype(np.int64) * s
+    first = (start[0] + shifts) // size
+    number = first[:, None] + np.arange(extent[0] // size + 2)[None, :]
+    along = number * size - shifts[:, None] - start[0]
+    across = np.broadcast_to((strips * size - start[1])[:, None], along.shape)
+    whole = (along >= 0) & (along + size <= extent[0]) & (across >= 0) & (across + size <= extent[1])
+    hashed = hash2(number, np.broadcast_to(strips[:, None], number.shape), seed)
+    x, y = (across, along) if layer % 2 else (along, across)
+    return Lattice(size, x, y, whole, hashed)
 
 
 def place(canvas: Canvas, cells: Lattice, sheet: Sheet, kept: NDArray[np.bool_], picture: NDArray[np.int64]) -> None:
@@ -100,10 +109,11 @@ def place(canvas: Canvas, cells: Lattice, sheet: Sheet, kept: NDArray[np.bool_],
         kept: bool[rows, columns].
         picture: int[rows, columns], which picture.
     """
-    row, column = np.nonzero(kept)
-    if not len(row):
+    kept = kept & cells.whole
+    if not kept.any():
         return
-    chosen = picture[row, column]
+    row, column = cells.y[kept], cells.x[kept]
+    chosen = picture[kept]
     alpha = sheet.alpha[chosen]
     for channel in range(3):
         view = cells.cells(canvas.planes["albedo"][channel])

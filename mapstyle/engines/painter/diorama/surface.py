@@ -199,15 +199,25 @@ OCCUPIED_REACH = 2
 def directions(canvas: Canvas, box: Box) -> tuple[Field, Field]:
     """Give coordinates along and across each parcel's own direction (one of 16), real pixels.
 
-    World coordinates modulo 4096 stay exact enough in float32 that rows never tremble.
+    World coordinates modulo 4096 logical pixels stay exact enough in float32 that rows never tremble.
     """
     angle = byte(parcel_hash(canvas)[box], 2) & np.uint8(15)
     cos, sin = turns()
     c, s = look_up(angle, cos), look_up(angle, sin)
-    rows, columns = canvas.frame.shape
-    y = ((canvas.frame.row + np.arange(rows)[box[0]]) % 4096).astype(f32)[:, None]
-    x = ((canvas.frame.column + np.arange(columns)[box[1]]) % 4096).astype(f32)[None, :]
+    x, y = world_box(canvas, box)
     return x * c + y * s, y * c - x * s
+
+
+def world_box(canvas: Canvas, box: Box) -> tuple[Field, Field]:
+    """Give a row of x and a column of y, real pixels modulo 4096 logical ones, at pixel centres."""
+    rows, columns = canvas.frame.shape
+    x = _within(canvas.frame.column + np.arange(columns)[box[1]], canvas.s)
+    y = _within(canvas.frame.row + np.arange(rows)[box[0]], canvas.s)
+    return x[None, :], y[:, None]
+
+
+def _within(pixels: NDArray[np.int64], s: int) -> Field:
+    return (pixels % (4096 * s)).astype(f32) + f32(0.5)
 
 
 def turns() -> tuple[Field, Field]:

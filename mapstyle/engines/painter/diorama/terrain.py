@@ -78,7 +78,7 @@ class Mountains(Brush):
         steep += fine * f32(0.07)
         # Trees end lower towards the poles (after Koerner 1998, rounded).
         trees = np.interp(np.abs(latitude), (0, 30, 42, 50, 60, 70), (3900, 3600, 2350, 1850, 900, 100)) - self.cold
-        above = height - trees.astype(f32)[:, None]
+        above = np.subtract(height, trees[:, None], dtype=f32)
         above += middle * f32(70)
         above += canvas.noise(128, 4, 0.55, 3) * f32(60)
         albedo = canvas.planes["albedo"]

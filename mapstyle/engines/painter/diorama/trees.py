@@ -35,6 +35,8 @@ from mapstyle.layers import LandClass
 f32 = np.float32
 
 _PITCHES = (1.0, 1.18, 0.88, 1.27, 1.07, 0.94, 1.13, 0.82)
+_BANK = 5
+"""Logical pixels from water that are its bank."""
 CONE_TONES = (11, 12, 13)
 """Tones of the palette that are kept for conifers; those before are for broadleaved trees."""
 
@@ -69,11 +71,8 @@ class Plant(Brush):
     @property
     def reach(self) -> int:
         """One cell at its largest, and the clearing round what stands there."""
-        return (
-            max(self._cell(LARGEST_TREE, i) for i in range(self.layers))
-            + OCCUPIED_REACH
-            + (6 if self.where == "banks" else 0)
-        )
+        cell = max(self._cell(LARGEST_TREE, i) for i in range(self.layers))
+        return cell + (_BANK if self.where == "banks" else OCCUPIED_REACH)
 
     def _cell(self, size: float, layer: int) -> int:
         return max(3, round(self.cell * size * _PITCHES[layer]))
@@ -111,8 +110,7 @@ class Plant(Brush):
         free: NDArray[np.uint8],
         table: NDArray[np.float32],
     ) -> None:
-        offset = ((layer * 7 + 3 * (layer & 1)) % cell, (layer * 11) % cell)
-        cells = lattice(canvas, cell, offset, self.stream * 16 + layer)
+        cells = lattice(canvas, cell, layer, self.stream)
         if cells is None:
             return
         sheet = crowns(self.kind, cell, *radius, canvas.s)
@@ -124,26 +122,26 @@ class Plant(Brush):
         if self.clump:
             lumps = cells.at(canvas.noise(64, 3, 0.6, 23), feet)
             density = density * np.clip(1 + self.clump * lumps, 0, 3)
-        kept = (cells.at(free, feet) > 0) & (share(cells.hashed, 1) < density)
-        row, column = np.nonzero(kept)
-        if not len(row):
+        kept = cells.whole & (cells.at(free, feet) > 0) & (share(cells.hashed, 1) < density)
+        if not kept.any():
             return
-        picture = picture[row, column]
+        picture = picture[kept]
         first, last = self.tones
-        tone = np.floor(first + share(cells.hashed, 2)[row, column] * f32(last + 1 - first))
+        tone = np.floor(first + share(cells.hashed, 2)[kept] * f32(last + 1 - first))
         packed, present = sheet.packed[picture], sheet.present[picture]
         if self.cones:
-            grove = cells.at(canvas.noise(128, 4, 0.55, 3), feet)[row, column]
-            own = share(cells.hashed, 3)[row, column]
+            grove = cells.at(canvas.noise(128, 4, 0.55, 3), feet)[kept]
+            own = share(cells.hashed, 3)[kept]
             cone = own < np.clip(self.cones * (1 + 1.5 * grove), 0.02, 0.97)
             spruce = crowns("cone", cell, *radius, canvas.s)
             packed[cone], present[cone] = spruce.packed[picture[cone]], spruce.present[picture[cone]]
-            pick = np.floor(share(cells.hashed, 4)[row, column] * f32(len(CONE_TONES)))
+            pick = np.floor(share(cells.hashed, 4)[kept] * f32(len(CONE_TONES)))
             tone = np.where(cone, f32(CONE_TONES[0]) + pick, tone)
         # Some stand on higher ground than others, or every crown of a lattice would top its neighbours.
-        lift = np.floor(share(cells.hashed, 5)[row, column] * f32(0.8 * radius[1] * 64 * canvas.s)) * f32(16)
+        lift = np.floor(share(cells.hashed, 5)[kept] * f32(0.8 * radius[1] * 64 * canvas.s)) * f32(16)
         packed += present * (tone.astype(f32) + lift)[:, None, None]
         view = cells.cells(canopy(canvas))
+        row, column = cells.y[kept], cells.x[kept]
         view[row, column] = np.maximum(view[row, column], packed)
 
 
@@ -160,7 +158,7 @@ def _free(canvas: Canvas, wanted: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _banks(canvas: Canvas) -> NDArray[np.uint8]:
-    """Mark land within five logical pixels of inland water. Reach: 5."""
+    """Mark land beside inland water. Reach: 5."""
 
     def make() -> NDArray[np.uint8]:
         water = np.zeros(canvas.frame.shape, np.uint8)
@@ -169,7 +167,7 @@ def _banks(canvas: Canvas) -> NDArray[np.uint8]:
                 np.maximum(water, canvas.control(name), out=water)
         if "ocean" in canvas.scene:
             water = cv2.subtract(water, canvas.control("ocean"))
-        k = 10 * canvas.s + 1
+        k = 2 * _BANK * canvas.s + 1
         return (cv2.blur(water, (k, k)) > 4).view(np.uint8)
 
     return canvas.keep("banks", make)
@@ -216,7 +214,7 @@ class Foliage(Brush):
 
     brush: Literal["foliage"] = "foliage"
     needs: ClassVar[frozenset[str]] = frozenset({"calm"})
-    reads: ClassVar[frozenset[str]] = frozenset({"canopy"})
+    reads: ClassVar[frozenset[str]] = frozenset({"canopy", "height"})
     writes: ClassVar[frozenset[str]] = frozenset({"albedo", "height", "bump"})
 
     palette: tuple[Colour, ...] = Field(

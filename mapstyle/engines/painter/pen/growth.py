@@ -12,18 +12,18 @@ from pydantic import field_validator
 
 from mapstyle.engines.painter.brush import Brush, Share
 from mapstyle.engines.painter.canvas import Canvas
-from mapstyle.engines.painter.pen.marks import MARKS
+from mapstyle.engines.painter.pen.marks import HALF, MARKS
 from mapstyle.engines.painter.pen.nib import (
     INK,
     WATER_INK,
     Bytes,
     ClassName,
-    Field,
     Levelled,
     at_level,
     class_table,
     draw,
     f32,
+    has_land,
 )
 from mapstyle.engines.painter.pen.stamps import Lattice, press, sheet
 from mapstyle.errors import nearest
@@ -58,6 +58,7 @@ class Marks(Brush):
     mark: str = Setting(description="which mark: crown, conifer, bush, tuft, reed, grave, stone, grains, ...")
     classes: tuple[ClassName, ...] = Setting(description="land classes it is set on")
     cell: Literal[8, 16, 32] = Setting(16, description="room for one mark, px")
+    size: float = Setting(1.0, ge=0.4, le=2, description="factor on its size; strokes stay as wide")
     rows: int = Setting(1, ge=1, le=_MOST, description="lattices laid over each other: how closely they stand")
     cover: Levelled = Setting(((0.0, 0.8),), description="share of the places that is taken, by level")
     clumps: Literal[32, 64, 128] = Setting(64, description="size of the groups they stand in, px")
@@ -77,8 +78,8 @@ class Marks(Brush):
     @property
     def reach(self) -> int:
         """From a stamp's rim to its middle, and what is asked around it."""
-        # From the far side of a stamp to its middle, which lies in its cell, and on.
-        return math.ceil(0.6 * self.cell + max(self.margin, 0.7 * self.clear)) + 1
+        half = min(HALF.get(self.mark, self.cell) * self.size, self.cell / 2)
+        return math.ceil(half + max(self.margin, 0.7 * self.clear)) + 1
 
     @cached_property
     def _chosen(self) -> Bytes:
@@ -86,12 +87,12 @@ class Marks(Brush):
 
     def paint(self, canvas: Canvas) -> None:
         """Set the marks."""
-        where = cv2.LUT(canvas.control("landcover"), self._chosen)
         cover = at_level(self.cover, canvas.level)
-        if cover <= 0 or not cv2.countNonZero(where):
+        if cover <= 0 or not has_land(canvas, self.classes):
             return
-        stamps = sheet(MARKS[self.mark], self.cell, _VERSIONS, canvas.s)
-        clump = canvas.noise(self.clumps, 3, 0.6, self.stream) if self.clumping > 0 else None
+        where = cv2.LUT(canvas.control("landcover"), self._chosen)
+        stamps = sheet(MARKS[self.mark], self.cell, _VERSIONS, canvas.s, self.size)
+        clump = canvas.noise(self.clumps, 3, 0.6, 90 + self.stream % 3) if self.clumping > 0 else None
         for k in range(self.rows):
             lattice = Lattice.over(canvas.frame, self.cell, self._move(k))
             luck = lattice.luck(canvas.seed * 131 + self.stream * 32 + k)
@@ -104,7 +105,7 @@ class Marks(Brush):
                 likely = lattice.ask(clump, dx, dy) * f32(self.clumping)
                 likely += f32((cover - 0.5) * 3 + 0.5 - 0.5 * k / self.rows)
             else:
-                likely = np.full(kept.shape, cover, f32)
+                likely = np.full(kept.shape, cover, np.float32)
             if "calm" in canvas.scene:
                 likely = likely - lattice.ask(canvas.control("calm"), dx, dy) * f32(0.75)
             kept &= unit(luck) < likely
@@ -171,11 +172,10 @@ class Trees(Brush):
         rim = here / (steep * f32(0.5))
         dark = -(gx + gy) / (steep * f32(1.4142))
         ring = np.clip(f32(0.5) + (f32(0.75) + np.clip(dark, 0, 1) * f32(0.8) - rim) * f32(s), 0, 1)
-        phase = (x - y + canvas.frame.column - canvas.frame.row).astype(f32) * f32(0.7071 / s)
-        phase -= np.floor(phase / f32(2.1)) * f32(2.1)
-        lines = np.clip(f32(0.5) + (f32(0.5) - np.abs(phase - f32(1.05))) * f32(s), 0, 1)
+        # Lines 8 / sqrt(13) = 2.2 px apart, counted in whole pixels, which repeat after any turn of the world.
+        phase = ((x + canvas.frame.column) * 3 - (y + canvas.frame.row) * 2) % (8 * s)
+        lines = np.abs(phase.astype(f32) - f32(4 * s)) * f32(0.27735 / s)
+        lines = np.clip(f32(0.5) + (f32(0.5) - lines) * f32(s), 0, 1)
         lines *= np.clip((dark - f32(0.25)) * 4, 0, 1) * np.clip((f32(0.75) - here) * 4, 0, 1)
         stroke = np.maximum(ring, lines) * f32(255 * self.share)
         canvas.planes[INK][y, x] = stroke.astype(np.uint8)
-
-

@@ -13,10 +13,11 @@ from mapstyle.engines.painter.canvas import Canvas
 from mapstyle.engines.painter.masks import edges
 from mapstyle.engines.painter.pen.nib import (
     INK,
+    POOL,
+    SEPIA,
     TREMBLE,
     WATER_INK,
     Bytes,
-
     Levelled,
     at_level,
     blur8,
@@ -26,7 +27,6 @@ from mapstyle.engines.painter.pen.nib import (
     f32,
     outline,
     solid_table,
-    to_bytes,
     tremble,
     trembling,
 )
@@ -90,14 +90,15 @@ class Houses(Brush):
 
     brush: Literal["houses"] = "houses"
     needs: ClassVar[frozenset[str]] = frozenset({"building", "building_id", "roof", "roof_kind", "calm"})
-    writes: ClassVar[frozenset[str]] = frozenset({INK, WATER_INK, "sepia"})
+    writes: ClassVar[frozenset[str]] = frozenset({INK, WATER_INK, SEPIA, POOL})
 
     outline: Levelled = Setting(((0.0, 1.0),), description="width of the outline, px, by level")
     parting: Share = Setting(0.8, description="blackness of the lines between houses that touch")
     pitch: float = Setting(2.5, ge=1.5, le=6, description="distance of the hatching, px")
     dark: float = Setting(1.1, ge=0, le=3, description="width of strokes on the side away from the light, px")
-    light: float = Setting(0.0, ge=0, le=3, description="width of strokes on the lit side, px; thin ones lift")
-    flat: float = Setting(0.45, ge=0, le=3, description="width of strokes on flat roofs, px")
+    flat: float = Setting(
+        0.0, ge=-1, le=3, description="width of strokes in the middle of flat roofs, px; below 0.3 they lift"
+    )
     parapet: Levelled = Setting(((0.0, 0.0),), description="width of the line inside the edge of flat roofs, by level")
     ridge: Share = Setting(0.7, description="blackness of the ridge's line")
 
@@ -151,21 +152,38 @@ class Houses(Brush):
         if cv2.countNonZero(level):
             own = self._wall_directions(canvas)
             turn8 = np.where(level > 0, own, turn8)
-            wander = canvas.noise(32, 3, 0.6, 9)
-            sparse = to_bytes(wander, 22, tone_for(self.flat))
-            tone = np.where(level > 0, sparse, tone)
+            tone = np.where(level > 0, self._flat_tone(canvas), tone)
         quiet = calm8(canvas, 60)
         held = cv2.bitwise_not(inside)
         if quiet is not None:
             cv2.add(held, quiet, dst=held)
-        texture = _roof_texture(self.pitch, s)
-        value = turned(texture, canvas.frame, turn8)
+        value = turned(_roof_texture(self.pitch, s), canvas.frame, turn8)
         draw(canvas, inked(value, tone, s, held))
         width = at_level(self.parapet, canvas.level)
         if width > 0 and cv2.countNonZero(level):
             line = outline(trembling(canvas, "building"), width, s, 1.9)
-            cv2.min(line, level, dst=line)
+            cv2.min(line, cv2.min(level, self._large(canvas)), dst=line)
             draw(canvas, cv2.convertScaleAbs(line, alpha=0.8))
+
+    def _flat_tone(self, canvas: Canvas) -> Bytes:
+        """Give the tone of flat roofs: darker towards the walls that face away from the light, else nearly bare."""
+        soft = blur8(_halved(canvas), 2.2)
+        step = 2
+        shade = np.zeros(soft.shape, f32)
+        inner = shade[step:-step, step:-step]
+        cv2.subtract(soft[: -2 * step, : -2 * step], soft[2 * step :, 2 * step :], dst=inner, dtype=cv2.CV_32F)
+        shade *= f32(0.62)
+        shade += f32(tone_for(self.flat))
+        wide = cv2.resize(shade, canvas.frame.shape[::-1], interpolation=cv2.INTER_LINEAR)
+        wide += canvas.noise(32, 3, 0.6, 9) * f32(9)
+        np.clip(wide, 0, tone_for(self.dark), out=wide)
+        return wide.astype(np.uint8)
+
+    def _large(self, canvas: Canvas) -> Bytes:
+        """Mark what is at least 14 px wide, on a sheet of half the resolution."""
+        disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (7, 7))
+        kept = cv2.dilate(cv2.morphologyEx(_halved(canvas), cv2.MORPH_OPEN, disc), np.ones((3, 3), np.uint8))
+        return cv2.resize(kept, canvas.frame.shape[::-1], interpolation=cv2.INTER_NEAREST)
 
     def _wall_directions(self, canvas: Canvas) -> Bytes:
         """Give the direction of the walls near by, as a number of a direction of the hatching.
@@ -175,7 +193,7 @@ class Houses(Brush):
         """
 
         def make() -> Bytes:
-            half = cv2.resize(canvas.control("building"), None, fx=0.5 / canvas.s, fy=0.5 / canvas.s, interpolation=cv2.INTER_AREA)
+            half = _halved(canvas)
             gx = cv2.Sobel(half, cv2.CV_32F, 1, 0, ksize=3)
             gy = cv2.Sobel(half, cv2.CV_32F, 0, 1, ksize=3)
             a, b = gx * gx - gy * gy, f32(2) * gx * gy
@@ -195,6 +213,14 @@ class Houses(Brush):
         return canvas.keep("wall directions", make)
 
 
+def _halved(canvas: Canvas) -> Bytes:
+    def make() -> Bytes:
+        share = 0.5 / canvas.s
+        return cv2.resize(canvas.control("building"), None, fx=share, fy=share, interpolation=cv2.INTER_AREA)
+
+    return canvas.keep("halved buildings", make)
+
+
 @lru_cache(maxsize=8)
 def _roof_texture(pitch: float, ratio: int) -> Bytes:
     return hatching(Manner.MOWN, _TURNS, _PERIOD, pitch)(_PERIOD * ratio, ratio)
@@ -203,5 +229,3 @@ def _roof_texture(pitch: float, ratio: int) -> Bytes:
 @lru_cache(maxsize=1)
 def _boosted() -> Bytes:
     return np.minimum(np.arange(256) * 1.5, 255).astype(np.uint8)
-
-

@@ -14,8 +14,10 @@ from mapstyle.engines.painter.canvas import Canvas
 from mapstyle.engines.painter.masks import edges
 from mapstyle.engines.painter.pen.nib import (
     INK,
+    POOL,
     SEPIA,
     TREMBLE,
+    WATER_INK,
     Bytes,
     ClassName,
     Levelled,
@@ -23,8 +25,8 @@ from mapstyle.engines.painter.pen.nib import (
     blur8,
     calm8,
     draw,
-
     f32,
+    has_land,
     look,
     to_bytes,
     tremble,
@@ -34,7 +36,6 @@ from mapstyle.engines.painter.pen.strokes import Manner, addresses, hatching, in
 _TURNS = 16
 _PERIOD = 256
 _MIX = np.uint32(0x9E3779B1)
-
 
 
 def seams(canvas: Canvas) -> Bytes:
@@ -69,13 +70,14 @@ class Fields(Brush):
 
     brush: Literal["fields"] = "fields"
     needs: ClassVar[frozenset[str]] = frozenset({"landcover", "parcel", "calm"})
-    writes: ClassVar[frozenset[str]] = frozenset({INK})
+    writes: ClassVar[frozenset[str]] = frozenset({INK, WATER_INK})
 
     rows: Mapping[ClassName, FieldRows] = Setting(description="land class -> how its fields are drawn")
     strength: Levelled = Setting(((0.0, 1.0),), description="factor on the width of all strokes, by level")
     hem: float = Setting(2.2, ge=0, le=6, description="paper left white along the edges of a field, px")
     lift: float = Setting(0.5, ge=0, le=2, description="how far strokes swell and lift as the ground noise wanders, px")
     ink: Share = Setting(0.62, description="blackness of the strokes")
+    water: bool = Setting(False, description="drawn with the water's ink")
 
     @property
     def reach(self) -> int:
@@ -89,14 +91,12 @@ class Fields(Brush):
     def paint(self, canvas: Canvas) -> None:
         """Draw the rows."""
         strength = at_level(self.strength, canvas.level)
-        if canvas.base or strength <= 0 or "landcover" not in canvas.scene:
+        if canvas.base or strength <= 0 or not has_land(canvas, self.rows):
             return
         cover = canvas.control("landcover")
         present = np.zeros(256, np.uint8)
         present[[int(c) for c in self.rows]] = 255
         where = cv2.LUT(cover, present)
-        if not cv2.countNonZero(where):
-            return
         luck = canvas.keep("parcel luck", lambda: canvas.control("parcel") * _MIX)
         value = self._value(canvas, cover, luck)
         tone = self._tone(canvas, cover, luck, strength)
@@ -108,7 +108,7 @@ class Fields(Brush):
         if quiet is not None:
             cv2.add(held, quiet, dst=held)
         stroke = inked(value, tone, canvas.s, held)
-        draw(canvas, cv2.convertScaleAbs(stroke, alpha=self.ink))
+        draw(canvas, cv2.convertScaleAbs(stroke, alpha=self.ink), WATER_INK if self.water else INK)
 
     def _value(self, canvas: Canvas, cover: Bytes, luck: np.ndarray) -> Bytes:
         """Look every pixel's stroke up in its parcel's own texture."""
@@ -122,16 +122,19 @@ class Fields(Brush):
         high = (luck >> np.uint32(24)).astype(np.uint8)
         which = (high & np.uint8(7)) + cover * np.uint8(8)
         manner = cv2.LUT(which, table.ravel())
-        columns, rows = addresses(canvas.frame, period)
-        shift = (luck >> np.uint32(12)).astype(np.int16)
+        column, row = addresses(canvas.frame, period)
+        # ... and the rest shifts the texture, by whole logical pixels, so that rows of neighbours do not meet.
+        shift = (luck >> np.uint32(8)).astype(np.int16)
         mask = np.int16(period - 1)
-        x = shift & mask
-        x += columns
+        x = shift & np.int16(_PERIOD - 1)
+        x *= np.int16(canvas.s)
+        x += column
         x &= mask
         x += manner * np.int16(period)
-        y = np.right_shift(shift, 3, out=shift)
-        y &= mask
-        y += rows
+        y = np.right_shift(shift, 7, out=shift)
+        y &= np.int16(_PERIOD - 1)
+        y *= np.int16(canvas.s)
+        y += row
         y &= mask
         y += (high >> np.uint8(4)) * np.int16(period)
         return look(texture, x, y)
@@ -185,12 +188,13 @@ class Seams(Brush):
 
 
 class Tint(Brush):
-    """A thin wash of sepia under some land covers, uneven as a wash is."""
+    """A thin wash under some land covers, uneven as a wash is."""
 
     brush: Literal["tint"] = "tint"
     needs: ClassVar[frozenset[str]] = frozenset({"landcover"})
-    writes: ClassVar[frozenset[str]] = frozenset({SEPIA})
+    writes: ClassVar[frozenset[str]] = frozenset({SEPIA, POOL})
 
+    water: bool = Setting(False, description="the wash of water in place of that of land")
     strength: Mapping[ClassName, Share] = Setting(description="land class -> strength of the wash")
     factor: Levelled = Setting(((0.0, 1.0),), description="factor on all strengths, by level")
     soft: float = Setting(2.0, ge=0, le=6, description="softness of its edge, px")
@@ -203,18 +207,15 @@ class Tint(Brush):
     def paint(self, canvas: Canvas) -> None:
         """Lay the wash."""
         factor = at_level(self.factor, canvas.level)
-        if factor <= 0 or "landcover" not in canvas.scene:
+        if factor <= 0 or not has_land(canvas, self.strength):
             return
         table = np.zeros(256, np.uint8)
         for land, strength in self.strength.items():
             table[int(land)] = min(255, round(255 * strength * factor))
         wash = cv2.LUT(canvas.control("landcover"), table)
-        if not cv2.countNonZero(wash):
-            return
         if self.soft:
             wash = blur8(wash, self.soft * canvas.s)
         wander = to_bytes(canvas.noise(64, 4, 0.6, 12), -46, 200)
         cv2.multiply(wash, wander, dst=wash, scale=1 / 200)
-        cv2.max(canvas.planes[SEPIA], wash, dst=canvas.planes[SEPIA])
-
-
+        plane = canvas.planes[POOL if self.water else SEPIA]
+        cv2.max(plane, wash, dst=plane)

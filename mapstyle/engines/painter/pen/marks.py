@@ -63,22 +63,24 @@ def _shade(plate: Plate, luck: Luck, cx: float, cy: float, edge: object, radius:
             a, r = luck(3.2, 5.2), radius * luck(0.30, 0.55)
             x, y, size = cx + r * math.cos(a), cy + r * math.sin(a), luck(0.8, 1.25)
             start = luck(0.2, 0.9)
-            plate.line([(x + size * math.cos(start + t), y + size * math.sin(start + t)) for t in (0, 0.6, 1.2, 1.8)], 0.42)
+            plate.line(
+                [(x + size * math.cos(start + t), y + size * math.sin(start + t)) for t in (0, 0.6, 1.2, 1.8)], 0.42
+            )
 
 
 def crown(plate: Plate, luck: Luck, k: int) -> None:
-    """Draw a broad-leaved tree, up to 0.44 of its cell across."""
-    _crown(plate, luck, plate.cell * luck(0.135, 0.205), 5 + k % 4)
+    """Draw a broad-leaved tree."""
+    _crown(plate, luck, luck(4.3, 6.5), 5 + k % 4)
 
 
 def bush(plate: Plate, luck: Luck, k: int) -> None:
-    """Draw a bush, smaller than a tree."""
-    _crown(plate, luck, plate.cell * luck(0.075, 0.125), 4 + k % 3)
+    """Draw a bush."""
+    _crown(plate, luck, luck(2.4, 4.0), 4 + k % 3)
 
 
 def conifer(plate: Plate, luck: Luck, k: int) -> None:
     """Draw a fir from above: a star of needles, dense on the side away from the light."""
-    radius = plate.cell * luck(0.125, 0.185)
+    radius = luck(4.0, 5.9)
     cx, cy = plate.place(luck, radius * 1.1 + 1.0)
     rays, phase = 9 + k % 4, luck(0, 6.28)
     tips = [radius * luck(0.86, 1.1) for _ in range(rays)]
@@ -122,7 +124,11 @@ def reed(plate: Plate, luck: Luck, k: int) -> None:
     for i in range(3 + k % 3):
         x = cx + (i - 1.5) * luck(0.9, 1.3)
         tall = luck(2.4, 4.3)
-        plate.swelling([(x, cy + 1.4), (x + luck(-0.15, 0.15), cy + 1.4 - tall / 2), (x + luck(-0.5, 0.5), cy + 1.4 - tall)], 0.55, 0.3)
+        plate.swelling(
+            [(x, cy + 1.4), (x + luck(-0.15, 0.15), cy + 1.4 - tall / 2), (x + luck(-0.5, 0.5), cy + 1.4 - tall)],
+            0.55,
+            0.3,
+        )
 
 
 def grave(plate: Plate, luck: Luck, k: int) -> None:
@@ -136,8 +142,11 @@ def grave(plate: Plate, luck: Luck, k: int) -> None:
 def stone(plate: Plate, luck: Luck, k: int) -> None:
     """Draw rock: a few angular strokes with a dark side."""
     (cx, cy), size = plate.place(luck, 3.9), luck(1.5, 2.9)
-    corners = [(cx + size * luck(0.7, 1.15) * math.cos(a), cy + size * luck(0.55, 0.95) * math.sin(a))
-               for a in (2.6 + luck(-0.3, 0.3), 3.9 + luck(-0.3, 0.3), 5.3 + luck(-0.3, 0.3), 6.4 + luck(-0.3, 0.3), 7.7 + luck(-0.2, 0.2))]  # fmt: skip
+    angles = [a + luck(-0.3, 0.3) for a in (2.6, 3.9, 5.3, 6.4, 7.7)]
+    reaches = [(size * luck(0.7, 1.15), size * luck(0.55, 0.95)) for _ in angles]
+    corners = [
+        (cx + far * math.cos(a), cy + tall * math.sin(a)) for a, (far, tall) in zip(angles, reaches, strict=True)
+    ]
     plate.cover(corners)
     plate.swelling(corners[:3], 0.4, 0.5)
     plate.swelling(corners[2:], 0.6, 1.0)
@@ -155,17 +164,19 @@ def grains(plate: Plate, luck: Luck, k: int) -> None:
 
 
 def heather(plate: Plate, luck: Luck, k: int) -> None:
-    """Draw a low shrub of the heath: a little arc with stems."""
-    (cx, cy), size = plate.place(luck, 2.8), luck(1.3, 2.2)
-    plate.line([(cx + size * math.cos(a), cy + size * 0.8 * math.sin(a)) for a in (3.3, 3.9, 4.7, 5.5, 6.1)], 0.5)
-    for t in (-0.5, 0.0, 0.5):
-        plate.line([(cx + t * size, cy + 0.1), (cx + t * size * 0.6, cy - size * 0.5)], 0.4)
+    """Draw a low shrub of the heath: a crooked stem that forks into twigs."""
+    (cx, cy), size = plate.place(luck, 3.8), luck(2.0, 3.0)
+    for i in range(3 + k % 2):
+        a = -2.5 + i * 1.75 / (2 + k % 2) + luck(-0.2, 0.2)
+        tip = (cx + size * math.cos(a), cy + size * math.sin(a) * 0.8)
+        plate.swelling([(cx, cy + 0.6), ((cx + tip[0]) / 2, (cy + tip[1]) / 2 + 0.3), tip], 0.6, 0.35)
+        plate.line([(tip[0] - 0.4, tip[1]), (tip[0] + 0.4, tip[1] - 0.2)], 0.55)
 
 
 def flake(plate: Plate, luck: Luck, k: int) -> None:
     """Draw a scrap of rubble: one short crooked stroke, or two."""
     room = plate.cell / 2 - 2.0
-    for _ in range(1 + k % 2):
+    for _ in range(1 + k % 2 + int(plate.cell // 12)):
         x, y, a, size = luck(-room, room), luck(-room, room), luck(-0.6, 0.9), luck(0.8, 1.7)
         dx, dy = size * math.cos(a), size * math.sin(a)
         plate.swelling([(x - dx, y - dy), (x + luck(-0.3, 0.3), y - 0.4), (x + dx, y + dy)], 0.45, 0.75)
@@ -183,11 +194,20 @@ def bloom(plate: Plate, luck: Luck, k: int) -> None:
     plate.line(outline[:5], 0.8)
 
 
+def blades(plate: Plate, luck: Luck, k: int) -> None:
+    """Draw short grass: a few separate upright ticks."""
+    room = plate.cell / 2 - 1.6
+    for _ in range(2 + k % 2):
+        x, y, tall = luck(-room, room), luck(-room, room), luck(1.1, 1.9)
+        plate.swelling([(x, y + tall / 2), (x + luck(-0.2, 0.2), y), (x + luck(-0.4, 0.4), y - tall / 2)], 0.5, 0.3)
+
+
 MARKS: Mapping[str, Drawing] = {
     "crown": crown,
     "conifer": conifer,
     "bush": bush,
     "tuft": tuft,
+    "blades": blades,
     "reed": reed,
     "grave": grave,
     "stone": stone,
@@ -197,3 +217,16 @@ MARKS: Mapping[str, Drawing] = {
     "bloom": bloom,
 }
 """Every mark by name."""
+
+HALF: Mapping[str, float] = {
+    "crown": 9.0,
+    "conifer": 8.0,
+    "bush": 6.0,
+    "tuft": 5.0,
+    "reed": 5.0,
+    "grave": 3.5,
+    "stone": 4.5,
+    "heather": 4.2,
+    "bloom": 2.5,
+}
+"""Logical pixels from a mark's middle to its farthest stroke, at size 1; others may fill their cell."""

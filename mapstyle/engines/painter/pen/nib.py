@@ -5,7 +5,7 @@ than floats. All lengths here are *real* pixels unless a name says otherwise.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Annotated, Any
 
@@ -60,6 +60,16 @@ def class_table(classes: tuple[LandClass, ...], value: int = 255) -> Bytes:
     return table
 
 
+def has_land(canvas: Canvas, classes: Iterable[LandClass]) -> bool:
+    """Tell whether any of some land classes is in the window at all; only for leaving work undone."""
+
+    def count() -> Field:
+        return cv2.calcHist([canvas.control("landcover")], [0], None, [256], [0, 256]).ravel()
+
+    present = canvas.keep("land present", count)
+    return any(present[int(c)] > 0 for c in classes)
+
+
 def table(make: Callable[[Field], Field]) -> Bytes:
     """Give uint8[256] from a function of 0..1 to 0..1."""
     return np.rint(np.clip(make(np.arange(256, dtype=f32) / f32(255)), 0, 1) * 255).astype(np.uint8)
@@ -71,9 +81,9 @@ def draw(canvas: Canvas, stroke: Bytes, plane: str = INK) -> None:
 
 
 def erase(canvas: Canvas, mask: Bytes, washes: bool = False) -> None:
-    """Scrape strokes of both inks off beneath something nearer, and the wash over land if asked. Reach: 0."""
+    """Scrape strokes of both inks off beneath something nearer, and the washes if asked. Reach: 0."""
     left = cv2.bitwise_not(mask)
-    for name in (INK, WATER_INK, SEPIA) if washes else (INK, WATER_INK):
+    for name in (INK, WATER_INK, SEPIA, POOL) if washes else (INK, WATER_INK):
         cv2.min(canvas.planes[name], left, dst=canvas.planes[name])
 
 

@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import cv2
 import numpy as np
@@ -40,10 +41,17 @@ class Luck:
 
 
 class Plate:
-    """A stamp being drawn; lengths are logical pixels, the middle is (0, 0), y runs down."""
+    """A stamp being drawn; lengths are logical pixels at size 1, the middle is (0, 0), y runs down."""
 
-    def __init__(self, cell: int) -> None:
-        self.cell = cell
+    def __init__(self, cell: int, size: float = 1.0) -> None:
+        """Make an empty plate.
+
+        Args:
+            cell: logical pixels on its side.
+            size: factor on all places, not on the width of strokes: a smaller drawing by the same pen.
+        """
+        self.cell = cell / size
+        self._size, self._side = size, cell
         self.ink = np.zeros((cell * _FINE, cell * _FINE), np.uint8)
         self.body = np.zeros_like(self.ink)
         self.middle: Point = (0.0, 0.0)
@@ -55,7 +63,7 @@ class Plate:
         return self.middle
 
     def _fixed(self, points: Sequence[Point]) -> NDArray[np.int32]:
-        local = (np.asarray(points, float) + self.cell / 2) * _FINE - 0.5
+        local = (np.asarray(points, float) * self._size + self._side / 2) * _FINE - 0.5
         return np.rint(local * 16).astype(np.int32)
 
     def line(self, points: Sequence[Point], width: float) -> None:
@@ -76,8 +84,10 @@ class Plate:
 
     def finished(self, ratio: int) -> Bytes:
         """Give uint8[2, size, size]: what stays of what was there, and ink."""
-        size = self.cell * ratio
-        small = [cv2.resize(p, (size, size), interpolation=cv2.INTER_AREA) for p in (cv2.bitwise_not(self.body), self.ink)]
+        size = self._side * ratio
+        small = [
+            cv2.resize(p, (size, size), interpolation=cv2.INTER_AREA) for p in (cv2.bitwise_not(self.body), self.ink)
+        ]
         return np.stack(small)
 
 
@@ -103,17 +113,17 @@ class Sheet:
 
 
 @lru_cache(maxsize=64)
-def sheet(drawing: Drawing, cell: int, versions: int, ratio: int) -> Sheet:
+def sheet(drawing: Drawing, cell: int, versions: int, ratio: int, scale: float = 1.0) -> Sheet:
     """Draw every version of a drawing."""
     size = cell * ratio
     out = np.zeros((2, 1 + versions, size, size), np.uint8)
     out[0, 0] = 255
     middles = np.zeros((1 + versions, 2))
     for k in range(versions):
-        plate = Plate(cell)
+        plate = Plate(cell, scale)
         drawing(plate, Luck(k * 7919 + cell), k)
         out[:, 1 + k] = plate.finished(ratio)
-        middles[1 + k] = plate.middle
+        middles[1 + k] = plate.middle[0] * scale, plate.middle[1] * scale
     out.flags.writeable = False
     return Sheet(out[0], out[1], middles, bool(out[0].min() < 255))
 
@@ -156,7 +166,7 @@ class Lattice:
         """Give uint32[ny, nx], a hash of every cell."""
         return hash2(self.columns[None, :], self.rows[:, None], seed)
 
-    def ask(self, plane: NDArray[np.generic], dx: Offsets = 0, dy: Offsets = 0) -> NDArray[np.generic]:
+    def ask(self, plane: NDArray[Any], dx: Offsets = 0, dy: Offsets = 0) -> NDArray[Any]:
         """Give a plane's values at the cells' middles, moved by real pixels; the plane's edge repeats outwards."""
         height, width = plane.shape
         px = np.clip(self.x[None, :] + dx, 0, width - 1)

@@ -40,12 +40,33 @@ class Manner(StrEnum):
     TREES = "trees"
     RIPPLES = "ripples"
     MOWN = "mown"
+    TICKS = "ticks"
 
 
 # Pitch in logical pixels; share of cells in which a line is broken; sideways wander in pixels.
-_PITCH = {"lines": 6.4, "long": 8.5, "dashes": 6.0, "dots": 6.0, "vines": 6.5, "trees": 12.0, "ripples": 7.0, "mown": 4.6}
+_PITCH = {
+    "lines": 6.4,
+    "long": 8.5,
+    "dashes": 6.0,
+    "dots": 6.0,
+    "vines": 6.5,
+    "trees": 12.0,
+    "ripples": 7.0,
+    "mown": 4.6,
+    "ticks": 5.6,
+}
 _BROKEN = {"lines": 0.07, "long": 0.04, "dashes": 0.42, "ripples": 0.55, "mown": 0.03}
-_WANDER = {"lines": 0.45, "long": 0.6, "dashes": 0.4, "dots": 0.5, "vines": 0.4, "trees": 0.6, "ripples": 1.7, "mown": 0.3}
+_WANDER = {
+    "lines": 0.45,
+    "long": 0.6,
+    "dashes": 0.4,
+    "dots": 0.5,
+    "vines": 0.4,
+    "trees": 0.6,
+    "ripples": 1.7,
+    "mown": 0.3,
+    "ticks": 0.2,
+}
 
 
 def tone_for(width: float) -> int:
@@ -111,18 +132,20 @@ def _one(manner: Manner, angle: float, pitch: float, period: int, ratio: int, se
     bold = periodic(period, [(64 * ratio, 64 * ratio), (16 * ratio, 16 * ratio)], [1.0, 0.8], seed + 5) * f32(11)
     fall = f32(FALL / ratio)
     if manner is Manner.DOTS:
-        away = np.hypot(u + (luck(1) - f32(0.5)) * f32(0.2 * size), v + (luck(2) - f32(0.5)) * f32(0.35 * size))
+        away = np.hypot(u + (luck(1) - f32(0.5)) * f32(0.35 * size), v + (luck(2) - f32(0.5)) * f32(0.5 * size))
         value = f32(PEAK + 8) - away * fall - luck(3) * f32(30)
     elif manner is Manner.VINES:
         stake = np.hypot(u, v)
         shoot = np.hypot(np.maximum(np.abs(u) - f32(0.30 * size), 0), v - (luck(4) - f32(0.5)) * f32(0.3 * size))
         value = f32(PEAK) - np.minimum(np.maximum(stake - f32(0.5 * ratio), 0), shoot) * fall - luck(3) * f32(16)
+    elif manner is Manner.TICKS:
+        value = f32(PEAK) - np.hypot(np.maximum(np.abs(u) - f32(0.28 * size), 0), v) * fall - luck(3) * f32(12)
     elif manner is Manner.TREES:
         value = f32(PEAK) - _small_crown(u, v, angle, size, ratio, luck(5)) * fall
         value[luck(6) < f32(0.06)] = 0
     else:
         value = f32(PEAK) - np.abs(u) * fall - luck(3) * f32(14)
-        value -= _ends(v, size, luck, _BROKEN[manner], fall)
+        value -= _ends(v, size, luck, _BROKEN[manner], FALL / ratio)
     value += np.clip(bold, -26, 10)
     return np.rint(np.clip(value, 0, 255)).astype(np.uint8)
 
@@ -189,6 +212,6 @@ def turned(texture: Bytes, frame: Frame, turn: Bytes, move: tuple[Bytes, Bytes] 
 
 
 @lru_cache(maxsize=16)
-def level_strokes(manner: Manner, period: int, ratio: int, pitch: float = 0.0) -> Bytes:
-    """Make one texture of strokes that run from west to east."""
-    return _one(manner, 0.0, (pitch or _PITCH[manner]) * ratio, period, ratio, 97)
+def one_way(manner: Manner, period: int, ratio: int, pitch: float = 0.0, angle: float = 0.0) -> Bytes:
+    """Make one texture of strokes that run one way; ``angle`` in radians clockwise from east."""
+    return _one(manner, angle, (pitch or _PITCH[manner]) * ratio, period, ratio, 97)

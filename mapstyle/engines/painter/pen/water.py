@@ -13,6 +13,7 @@ from mapstyle.engines.painter.masks import blur
 from mapstyle.engines.painter.pen.nib import (
     INK,
     POOL,
+    SEPIA,
     TREMBLE,
     WATER_INK,
     Bytes,
@@ -24,17 +25,16 @@ from mapstyle.engines.painter.pen.nib import (
     erase,
     f32,
     halo,
-
     solid_table,
     to_bytes,
     trembling,
 )
-from mapstyle.engines.painter.pen.strokes import FALL, PEAK, Manner, inked, level_strokes, tone_for, turned
+from mapstyle.engines.painter.pen.strokes import FALL, PEAK, Manner, inked, one_way, tone_for, turned
 
 _STEPS = 16
 """Steps of a logical pixel in which the distance to the shore is counted."""
-_FAR = 66
-"""Logical pixels to which tables of that distance go."""
+_FAR, _INLAND = 66, 30
+"""Logical pixels to which tables of that distance go, into the water and into the land."""
 _SMOOTH = 0.8
 _SWING = 70
 """Mean of the bytes that say how far tone wanders."""
@@ -42,7 +42,7 @@ _PERIOD = 512
 
 
 def shore_steps(canvas: Canvas) -> np.ndarray:
-    """Give int16[height, width, 2]: (distance into the water in steps, 0 on land; 0). Reach: 3."""
+    """Give int16[height, width, 2]: (steps from the shore, those inland first; 0). Reach: 3."""
 
     def make() -> np.ndarray:
         away = blur(canvas.control("shore"), _SMOOTH * canvas.s)
@@ -52,8 +52,8 @@ def shore_steps(canvas: Canvas) -> np.ndarray:
         away *= sway
         away += canvas.noise(16, 2, 0.6, 1) * f32(0.22)
         away *= f32(_STEPS)
-        away += f32(2.5 * _STEPS)
-        np.clip(away, 0, _FAR * _STEPS, out=away)
+        away += f32(_INLAND * _STEPS)
+        np.clip(away, 0, (_FAR + _INLAND) * _STEPS, out=away)
         out = np.zeros((*canvas.frame.shape, 2), np.int16)
         out[..., 0] = away
         return out
@@ -63,7 +63,7 @@ def shore_steps(canvas: Canvas) -> np.ndarray:
 
 @lru_cache(maxsize=16)
 def _distances() -> np.ndarray:
-    return np.arange(_FAR * _STEPS + 2, dtype=f32) / f32(_STEPS) - f32(2.5)
+    return np.arange((_FAR + _INLAND) * _STEPS + 2, dtype=f32) / f32(_STEPS) - f32(_INLAND)
 
 
 def by_distance(canvas: Canvas, table: Bytes) -> Bytes:
@@ -90,7 +90,7 @@ class Water(Brush):
 
     brush: Literal["water"] = "water"
     needs: ClassVar[frozenset[str]] = frozenset({"water_area", "shore", "calm"})
-    writes: ClassVar[frozenset[str]] = frozenset({INK, WATER_INK, POOL, "sepia"})
+    writes: ClassVar[frozenset[str]] = frozenset({INK, WATER_INK, POOL, SEPIA})
 
     first: float = Setting(2.3, ge=1, le=10, description="distance of the first water line from the shore, px")
     growth: float = Setting(1.13, ge=1, le=2, description="each gap over the one before")
@@ -98,6 +98,10 @@ class Water(Brush):
     width: tuple[float, float] = Setting((0.85, 0.3), description="width of the first and the last line, px")
     lift: float = Setting(0.55, ge=0, le=2, description="how far lines swell and break as the noise wanders, px")
     shore: Levelled = Setting(((0.0, 1.1),), description="width of the shoreline, px, by level")
+    inland: float = Setting(
+        12.5, ge=0, le=30, description="level from which lakes and rivers have a dark shore as well"
+    )
+    stipple: Levelled = Setting(((0.0, 0.0),), description="how closely dots stand on land along the coast, by level")
     ripples: Share = Setting(0.5, description="how many ripples there are far from the shore")
     pool: tuple[float, float] = Setting((0.85, 0.35), description="strength of the wash at the shore and far out")
 
@@ -115,13 +119,20 @@ class Water(Brush):
         erase(canvas, by_distance(canvas, wet.astype(np.uint8)), washes=True)
         width = at_level(self.shore, canvas.level)
         line = np.clip(f32(0.5) + (f32(width / 2) - np.abs(d - f32(0.2))) * f32(canvas.s), 0, 1) * f32(255)
-        draw(canvas, by_distance(canvas, line.astype(np.uint8)))
+        line8 = by_distance(canvas, line.astype(np.uint8))
+        if canvas.level < self.inland and "ocean" in canvas.scene:
+            sea = halo(canvas.control("ocean"), 2.0, canvas.s)
+            draw(canvas, cv2.min(line8, sea))
+            draw(canvas, cv2.min(line8, cv2.bitwise_not(sea)), WATER_INK)
+        else:
+            draw(canvas, line8, INK if canvas.level >= self.inland else WATER_INK)
         near, out = self.pool
         pool = np.where(d > 0, out + (near - out) * np.exp(-d / f32(9)), 0) * np.clip(wet / 255, 0, 1) * f32(255)
         cv2.max(canvas.planes[POOL], by_distance(canvas, pool.astype(np.uint8)), dst=canvas.planes[POOL])
         if not canvas.base:
             self._lines(canvas)
             self._ripples(canvas)
+            self._stipple(canvas)
 
     def _lines(self, canvas: Canvas) -> None:
         d = _distances()
@@ -154,19 +165,36 @@ class Water(Brush):
             return
         texture = _ripple_texture(canvas.s)
         value = turned(texture, canvas.frame, np.zeros(canvas.frame.shape, np.uint8))
-        wander = canvas.noise(128, 4, 0.55, 13) * f32(34)
-        tone = to_bytes(wander, 1.0, tone_for(0.2) - 34 + 44 * self.ripples)
+        wander = np.minimum(canvas.noise(128, 4, 0.55, 13), f32(1.3))
+        tone = to_bytes(wander, 26.0, tone_for(0.0) - 20 + 50 * self.ripples)
         held = cv2.bitwise_not(mask)
         quiet = calm8(canvas, 60)
         if quiet is not None:
             cv2.add(held, quiet, dst=held)
         draw(canvas, inked(value, tone, canvas.s, held), WATER_INK)
 
+    def _stipple(self, canvas: Canvas) -> None:
+        close = at_level(self.stipple, canvas.level)
+        if close <= 0:
+            return
+        d = _distances()
+        # Dots thin out inland; there are none on the line itself.
+        fade = np.where(d < f32(-1.2), f32(tone_for(1.25) * close) + d * f32(3.4), 0)
+        tone = by_distance(canvas, np.rint(np.maximum(fade, 0)).astype(np.uint8))
+        value = turned(_dot_texture(canvas.s), canvas.frame, np.zeros(canvas.frame.shape, np.uint8))
+        held = calm8(canvas, 60)
+        draw(canvas, inked(value, tone, canvas.s, held))
+
+
+@lru_cache(maxsize=4)
+def _dot_texture(ratio: int) -> Bytes:
+    return one_way(Manner.DOTS, _PERIOD // 2 * ratio, ratio, 3.3, 0.47)
+
 
 @lru_cache(maxsize=4)
 def _ripple_texture(ratio: int) -> Bytes:
 
-    return level_strokes(Manner.RIPPLES, _PERIOD * ratio, ratio)
+    return one_way(Manner.RIPPLES, _PERIOD * ratio, ratio)
 
 
 class Streams(Brush):
@@ -174,9 +202,9 @@ class Streams(Brush):
 
     brush: Literal["streams"] = "streams"
     needs: ClassVar[frozenset[str]] = frozenset({"water_line", "water_area"})
-    writes: ClassVar[frozenset[str]] = frozenset({INK, WATER_INK, POOL, "sepia"})
+    writes: ClassVar[frozenset[str]] = frozenset({INK, WATER_INK, POOL, SEPIA})
 
-    thin: float = Setting(0.3, ge=0, le=1, description="px by which a line is drawn thinner on each side")
+    thin: Levelled = Setting(((0.0, 0.3),), description="px by which a line is drawn thinner on each side, by level")
     swell: float = Setting(0.35, ge=0, le=1, description="how far the width wanders")
     strength: Share = Setting(0.9, description="blackness of the line")
     pool: Share = Setting(0.7, description="strength of the wash between two banks")
@@ -202,7 +230,7 @@ class Streams(Brush):
         wander -= f32(60 * self.swell)
         np.clip(wander, -127, 0, out=wander)
         narrow = cv2.subtract(fine, np.abs(wander, out=wander).astype(np.uint8))
-        solid = cv2.LUT(narrow, solid_table(0.6 * s, -self.thin * s))
+        solid = cv2.LUT(narrow, solid_table(0.6 * s, -at_level(self.thin, canvas.level) * s))
         hollow = cv2.LUT(broad, _hollow_table())
         stroke = cv2.subtract(solid, hollow)
         draw(canvas, cv2.convertScaleAbs(stroke, alpha=self.strength), WATER_INK)
@@ -215,5 +243,3 @@ def _hollow_table() -> Bytes:
     # A band three sigma wide reaches 0.87 of full height in its middle after the blur, one of two sigma 0.68.
     value = np.arange(256, dtype=f32) / f32(255)
     return np.rint(np.clip((value - f32(0.76)) / f32(0.13), 0, 1) * 255).astype(np.uint8)
-
-

@@ -12,6 +12,7 @@ from mapstyle.engines.painter.brush import Brush, Share, blur_reach
 from mapstyle.engines.painter.canvas import Canvas
 from mapstyle.engines.painter.pen.nib import (
     INK,
+    POOL,
     SEPIA,
     TREMBLE,
     WATER_INK,
@@ -25,7 +26,6 @@ from mapstyle.engines.painter.pen.nib import (
     f32,
     halo,
     outline,
-    solid_table,
     table,
     tremble,
     trembling,
@@ -55,12 +55,10 @@ class Roads(Brush):
     """Roads as white bands between two lines, heavier the higher their rank, heaviest away from the light."""
 
     brush: Literal["roads"] = "roads"
-    needs: ClassVar[frozenset[str]] = frozenset(
-        {"road", "casing", "road_class", "road_u", "road_v", "bridge", *_MAIN, *_UNCASED}
-    )
-    writes: ClassVar[frozenset[str]] = frozenset({INK, WATER_INK, SEPIA})
+    needs: ClassVar[frozenset[str]] = frozenset({"road", "casing", "road_class", "road_u", *_MAIN, *_UNCASED})
+    writes: ClassVar[frozenset[str]] = frozenset({INK, WATER_INK, SEPIA, POOL})
 
-    weight: Levelled = Setting(((0.0, 1.0),), description="blackness of the lines of common roads, by level")
+    weight: Levelled = Setting(((0.0, 1.0),), description="factor on the blackness of the lines, by level")
     bold: Levelled = Setting(((0.0, 1.0),), description="px added on the shaded side of main roads, by level")
     halo: float = Setting(0.9, ge=0, le=4, description="paper left free beside the lines, px")
     single: float = Setting(12.6, ge=0, le=30, description="level below which common roads are one line")
@@ -91,13 +89,15 @@ class Roads(Brush):
             cased = cv2.max(cased, canvas.control("casing"))
         cased = tremble(canvas, cased)
         erase(canvas, halo(cased, self.halo, s))
+        erase(canvas, cased, washes=True)
         line = trembling(canvas, "casing")
         great = together(canvas, _GREAT)
         if great is not None and self.tint > 0:
             wash = cv2.convertScaleAbs(tremble(canvas, great), alpha=self.tint)
             cv2.max(canvas.planes[SEPIA], wash, dst=canvas.planes[SEPIA])
-        crisp = cv2.LUT(line, _crisper())
-        draw(canvas, cv2.convertScaleAbs(crisp, alpha=at_level(self.weight, canvas.level)))
+        # Casings narrower than a pixel are grey: ink is black, and thin.
+        line = cv2.convertScaleAbs(line, alpha=at_level(self.weight, canvas.level))
+        draw(canvas, line)
         main = together(canvas, _MAIN)
         if main is not None:
             self._heavy_side(canvas, line, main)
@@ -117,7 +117,7 @@ class Roads(Brush):
             # Not into the road itself: only what is on the south-eastern outside.
             part = out[k:, k:]
             cv2.max(part, moved, dst=part)
-        draw(canvas, cv2.LUT(out, _crisper()))
+        draw(canvas, out)
 
     def _axes(self, canvas: Canvas) -> None:
         rank = 1 + ROADS.index(LayerKind.MOTORWAY)
@@ -127,32 +127,29 @@ class Roads(Brush):
         put(canvas, y, x, line)
 
     def _far(self, canvas: Canvas) -> None:
-        """Draw single lines by rank; only great roads are still two."""
+        """Draw thin lines that part in two where a road is wide enough; great roads are tinted between them."""
         s = canvas.s
         road = trembling(canvas, "road")
-        fine = blur8(road, 0.55 * s)
         erase(canvas, halo(road, self.halo, s))
-        great = together(canvas, ("road_trunk", "road_motorway"))
-        line = cv2.LUT(fine, _single())
-        if great is not None:
-            wide = tremble(canvas, great)
-            soft = blur8(wide, 0.6 * s)
-            band = cv2.LUT(soft, solid_table(0.6 * s, 0.35 * s))
-            core = cv2.LUT(soft, solid_table(0.6 * s, -0.55 * s))
-            line = cv2.max(line, band)
-            line = cv2.subtract(line, core)
-            cv2.max(canvas.planes[SEPIA], core, dst=canvas.planes[SEPIA])
+        fine = blur8(road, 0.5 * s)
+        hollow = cv2.LUT(blur8(road, 0.8 * s), _hollow())
+        line = cv2.subtract(cv2.LUT(fine, _thin()), hollow)
         draw(canvas, line)
+        great = together(canvas, _GREAT)
+        if great is not None and self.tint > 0:
+            wash = cv2.convertScaleAbs(cv2.min(hollow, tremble(canvas, great)), alpha=self.tint)
+            cv2.max(canvas.planes[SEPIA], wash, dst=canvas.planes[SEPIA])
 
 
 @lru_cache(maxsize=1)
-def _crisper() -> Bytes:
-    return table(lambda b: b * f32(1.25))
+def _thin() -> Bytes:
+    return table(lambda b: (b - f32(0.10)) * f32(1.35))
 
 
 @lru_cache(maxsize=1)
-def _single() -> Bytes:
-    return table(lambda b: (b - f32(0.12)) * f32(1.5))
+def _hollow() -> Bytes:
+    # After a blur of 0.8 px a line 1.6 px wide keeps 0.66 of its height in the middle, one of 2.6 px 0.88.
+    return table(lambda b: (b - f32(0.70)) * f32(1 / 0.17))
 
 
 def put(canvas: Canvas, y: NDArray[np.intp], x: NDArray[np.intp], stroke: Field, plane: str = INK) -> None:
