@@ -15,9 +15,9 @@ from mapstyle.image import PLANES, Scene
 from mapstyle.layers import LayerKind, Layers, LayerStack, VectorLayer
 from mapstyle.levels import Levels
 
-CELL = 512
-"""Logical pixels on the side of a cell. With 256, a scene of 640 px touches fewer pixels, but the wide margins
-of each cell cost more than that saves (docs/log.md)."""
+CELL = 256
+"""Logical pixels on the side of a cell. Cells of 512 px take as long for the same ground (narrower margins, but
+images that no longer fit the cache), twice as long for a single tile, and more has to be kept (docs/log.md)."""
 
 Planes = dict[str, NDArray[Any]]
 Made = TypeVar("Made")

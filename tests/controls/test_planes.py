@@ -262,7 +262,9 @@ def test_the_distance_to_the_shore_is_smooth_and_true(angle, shift, ratio):
     shore = draw(Ground({K.WATER: layer(K.WATER, [[ring]])}), "shore", side=180, ratio=ratio).plane("shore")
     y, x = (np.indices(shore.shape) + 0.5) / ratio - 90
     true = np.clip(shift - (x * out[0] + y * out[1]), -64, 64)
-    assert (np.abs(shore - true) <= 0.3 + 0.01 * np.abs(true)).all()
+    error = np.abs(shore - true)
+    assert (error <= 0.8 + 0.015 * np.abs(true)).all()
+    assert error[np.abs(true) < 20].mean() < 0.2
 
 
 def test_far_from_any_shore_the_distance_is_the_limit():

@@ -100,12 +100,13 @@ class Marks(Brush):
             at = np.rint(stamps.middles * canvas.s).astype(np.int64)[version]
             dx, dy = at[..., 0], at[..., 1]
             kept = self._free(canvas, lattice, where, dx, dy)
+            likely: NDArray[np.floating]
             if clump is not None:
                 # Clumps thin out row by row, so that no clearing has a hard edge.
                 likely = lattice.ask(clump, dx, dy) * f32(self.clumping)
                 likely += f32((cover - 0.5) * 3 + 0.5 - 0.5 * k / self.rows)
             else:
-                likely = np.full(kept.shape, cover, np.float32)
+                likely = np.full(kept.shape, cover)
             if "calm" in canvas.scene:
                 likely = likely - lattice.ask(canvas.control("calm"), dx, dy) * f32(0.75)
             kept &= unit(luck) < likely

@@ -10,7 +10,6 @@ from pydantic import Field as Setting
 
 from mapstyle.engines.painter.brush import Brush, Share, blur_reach
 from mapstyle.engines.painter.canvas import Canvas
-from mapstyle.engines.painter.masks import edges
 from mapstyle.engines.painter.pen.nib import (
     INK,
     POOL,
@@ -21,6 +20,7 @@ from mapstyle.engines.painter.pen.nib import (
     Levelled,
     at_level,
     blur8,
+    boundaries,
     calm8,
     draw,
     erase,
@@ -79,7 +79,8 @@ class Shadows(Brush):
             part = shade[my:, mx:]
             cv2.max(part, moved, dst=part)
             step *= 2
-        dark = cv2.compare(shade, 0, cv2.CMP_GT)
+        # What is left of the height where the shadow ends says how far into the pixel it goes.
+        dark = cv2.convertScaleAbs(shade, alpha=255 / (1.4142 * units))
         dark = blur8(tremble(canvas, dark), 0.5 * s)
         dark = cv2.LUT(dark, solid_table(0.5 * s, 0.0))
         draw(canvas, cv2.convertScaleAbs(dark, alpha=self.strength))
@@ -123,8 +124,8 @@ class Houses(Brush):
             self._roofs(canvas, inside)
 
     def _partings(self, canvas: Canvas, inside: Bytes) -> None:
-        line = edges(canvas.control("building_id").view(np.int32)).view(np.uint8) * np.uint8(255)
-        line = cv2.LUT(blur8(tremble(canvas, line), 0.45 * canvas.s), _boosted())
+        line = boundaries(canvas.control("building_id"), canvas.s)
+        line = cv2.convertScaleAbs(blur8(tremble(canvas, line), 0.4 * canvas.s), alpha=1.8)
         cv2.min(line, inside, dst=line)
         draw(canvas, cv2.convertScaleAbs(line, alpha=self.parting))
 
@@ -224,8 +225,3 @@ def _halved(canvas: Canvas) -> Bytes:
 @lru_cache(maxsize=8)
 def _roof_texture(pitch: float, ratio: int) -> Bytes:
     return hatching(Manner.MOWN, _TURNS, _PERIOD, pitch)(_PERIOD * ratio, ratio)
-
-
-@lru_cache(maxsize=1)
-def _boosted() -> Bytes:
-    return np.minimum(np.arange(256) * 1.5, 255).astype(np.uint8)

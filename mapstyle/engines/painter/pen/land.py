@@ -11,7 +11,6 @@ from pydantic import Field as Setting
 
 from mapstyle.engines.painter.brush import Brush, Share
 from mapstyle.engines.painter.canvas import Canvas
-from mapstyle.engines.painter.masks import edges
 from mapstyle.engines.painter.pen.nib import (
     INK,
     POOL,
@@ -23,6 +22,7 @@ from mapstyle.engines.painter.pen.nib import (
     Levelled,
     at_level,
     blur8,
+    boundaries,
     calm8,
     draw,
     f32,
@@ -39,13 +39,8 @@ _MIX = np.uint32(0x9E3779B1)
 
 
 def seams(canvas: Canvas) -> Bytes:
-    """Give 255 on pixels whose right or lower neighbour is of another parcel, else 0. Reach: 1."""
-
-    def make() -> Bytes:
-        ids = canvas.control("parcel").view(np.int32)
-        return edges(ids).view(np.uint8) * np.uint8(255)
-
-    return canvas.keep("seams", make)
+    """Give lines between parcels, kept for the window. Reach: 1."""
+    return canvas.keep("seams", lambda: boundaries(canvas.control("parcel"), canvas.s))
 
 
 class FieldRows(BaseModel):
@@ -102,7 +97,9 @@ class Fields(Brush):
         tone = self._tone(canvas, cover, luck, strength)
         held = cv2.bitwise_not(where)
         if self.hem:
-            near = cv2.dilate(seams(canvas), np.ones((2 * canvas.s + 1, 2 * canvas.s + 1), np.uint8))
+            near = cv2.convertScaleAbs(
+                cv2.dilate(seams(canvas), np.ones((canvas.s + 1, canvas.s + 1), np.uint8)), alpha=2
+            )
             cv2.max(held, blur8(near, 0.5 * self.hem * canvas.s), dst=held)
         quiet = calm8(canvas, 70)
         if quiet is not None:
@@ -176,15 +173,12 @@ class Seams(Brush):
         if width <= 0 or "parcel" not in canvas.scene:
             return
         s = canvas.s
-        line = seams(canvas)
-        if s > 1:
-            line = cv2.dilate(line, np.ones((s, s), np.uint8))
-        line = blur8(tremble(canvas, line), 0.5 * s)
+        line = blur8(tremble(canvas, seams(canvas)), 0.5 * s)
         lifted = canvas.noise(32, 3, 0.6, 9) * f32(60 * self.broken)
         cv2.scaleAdd(canvas.noise(4, 2, 0.7, 2), 24 * self.broken, lifted, dst=lifted)
         np.clip(lifted, 0, 255, out=lifted)
         cv2.subtract(line, lifted.astype(np.uint8), dst=line)
-        draw(canvas, cv2.convertScaleAbs(line, alpha=1.15 * width))
+        draw(canvas, cv2.convertScaleAbs(line, alpha=1.5 * width))
 
 
 class Tint(Brush):

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pydantic import BeforeValidator
 
 from mapstyle.engines.painter.canvas import Canvas
+from mapstyle.engines.painter.masks import edges
 from mapstyle.layers import LandClass
 
 Bytes = NDArray[np.uint8]
@@ -85,6 +86,14 @@ def erase(canvas: Canvas, mask: Bytes, washes: bool = False) -> None:
     left = cv2.bitwise_not(mask)
     for name in (INK, WATER_INK, SEPIA, POOL) if washes else (INK, WATER_INK):
         cv2.min(canvas.planes[name], left, dst=canvas.planes[name])
+
+
+def boundaries(ids: NDArray[Any], ratio: int) -> Bytes:
+    """Draw lines about a logical pixel wide between pixels of different ids, evenly to both sides. Reach: 1."""
+    line = edges(ids.view(np.int32)).view(np.uint8) * np.uint8(255)
+    if ratio > 1:
+        return cv2.dilate(line, np.ones((ratio, ratio), np.uint8))
+    return cv2.boxFilter(line, -1, (2, 2))
 
 
 def blur8(plane: Bytes, sigma: float) -> Bytes:
