@@ -27,6 +27,7 @@ from mapstyle.engines.painter.pen.nib import (
     f32,
     outline,
     solid_table,
+    to_bytes,
     tremble,
     trembling,
 )
@@ -37,6 +38,8 @@ _DX, _DY = 0.72, 0.70
 _UNITS = 14
 """Bytes to a real pixel of height while shadows are cast."""
 _LONGEST = 8
+_LOW = 1.0
+"""Logical pixels: a roof no higher than this has no ridge to speak of."""
 _TURNS = 32
 _PERIOD = 128
 
@@ -101,7 +104,7 @@ class Houses(Brush):
         0.0, ge=-1, le=3, description="width of strokes in the middle of flat roofs, px; below 0.3 they lift"
     )
     parapet: Levelled = Setting(((0.0, 0.0),), description="width of the line inside the edge of flat roofs, by level")
-    ridge: Share = Setting(0.7, description="blackness of the ridge's line")
+    ridge: Share = Setting(0.6, description="blackness of the ridge's line")
 
     @property
     def reach(self) -> int:
@@ -160,6 +163,11 @@ class Houses(Brush):
             cv2.add(held, quiet, dst=held)
         value = turned(_roof_texture(self.pitch, s), canvas.frame, turn8)
         draw(canvas, inked(value, tone, s, held))
+        if self.ridge > 0:
+            # On a ridge, and where hips meet, the smoothed roof is level.
+            line = to_bytes(cv2.magnitude(gx, gy), -560 * self.ridge, 255 * self.ridge)
+            line[roof < f32(_LOW)] = 0
+            draw(canvas, cv2.min(cv2.min(line, pitched), inside))
         width = at_level(self.parapet, canvas.level)
         if width > 0 and cv2.countNonZero(level):
             line = outline(trembling(canvas, "building"), width, s, 1.9)

@@ -14,7 +14,18 @@ from pydantic import Field as Setting
 from mapstyle.engines.painter.brush import Brush
 from mapstyle.engines.painter.canvas import Canvas
 from mapstyle.engines.painter.masks import blur
-from mapstyle.engines.painter.pen.nib import INK, SEPIA, ClassName, Field, Levelled, at_level, blur8, f32, to_bytes
+from mapstyle.engines.painter.pen.nib import (
+    INK,
+    SEPIA,
+    Bytes,
+    ClassName,
+    Field,
+    Levelled,
+    at_level,
+    blur8,
+    f32,
+    to_bytes,
+)
 from mapstyle.engines.painter.pen.stamps import Lattice, Luck, Plate, Sheet, press
 from mapstyle.frame import WORLD, Frame
 
@@ -27,6 +38,10 @@ _STEP = 4
 """Logical pixels to either side at which the slope is measured."""
 _SMOOTH = 2.0
 """Blur of the heights before that, logical pixels: strokes follow the hill, not every stone."""
+_EDGE = 14
+"""Logical pixels along the edge of elevation data that are left free."""
+_FINE = 11.5
+"""Level below which hills are so small that strokes are short and thin."""
 _ROW = 9.0
 """Logical pixels between rows of strokes on a slope of one in two, at 45 degrees of latitude."""
 
@@ -85,16 +100,20 @@ class Hachures(Brush):
     @property
     def reach(self) -> int:
         """From a stroke's end to its cell's middle, and where the slope is measured."""
-        return math.ceil(_LENGTHS[-1] * 1.1 / 2 + _SHIFTS[-1] + _STEP + 3 * _SMOOTH) + 1
+        return math.ceil(_LENGTHS[-1] * 1.1 / 2 + _SHIFTS[-1] + max(_STEP + 3 * _SMOOTH, _EDGE)) + 1
 
     def paint(self, canvas: Canvas) -> None:
         """Draw the strokes."""
         if "elevation" not in canvas.scene:
             return
+        known = self._known(canvas)
         wash = at_level(self.wash, canvas.level)
         if wash > 0 and "hillshade" in canvas.scene:
             shade = to_bytes(canvas.control("hillshade"), -900 * wash, -30)
-            shade = blur8(cv2.min(shade, round(255 * wash)), 1.5 * canvas.s)
+            shade = cv2.min(shade, round(255 * wash))
+            if known is not None:
+                cv2.min(shade, known, dst=shade)
+            shade = blur8(shade, 1.5 * canvas.s)
             cv2.max(canvas.planes[SEPIA], shade, dst=canvas.planes[SEPIA])
         strength = at_level(self.strength, canvas.level)
         if canvas.base or strength <= 0:
@@ -107,7 +126,19 @@ class Hachures(Brush):
             move = (int(k * 0.618034 * _CELL) % _CELL, int(k * 0.381966 * _CELL + k * k * 1.7) % _CELL)
             lattice = Lattice.over(canvas.frame, _CELL, move)
             versions = self._versions(canvas, lattice, heights, k, strength, factors)
+            if known is not None:
+                versions = np.where(lattice.ask(known) > 0, versions, 0)
             press(canvas, hachures(canvas.s), lattice, versions)
+
+    def _known(self, canvas: Canvas) -> Bytes | None:
+        """Give 255 well inside the elevation data, or None where all is known: its edge is no slope."""
+        void = cv2.compare(canvas.control("elevation"), 0, cv2.CMP_EQ)
+        if "water_area" in canvas.scene:
+            void[canvas.control("water_area") > 0] = 0
+        if not cv2.countNonZero(void):
+            return None
+        side = 2 * _EDGE * canvas.s + 1
+        return cv2.bitwise_not(cv2.dilate(void, np.ones((side, side), np.uint8)))
 
     def _versions(
         self, canvas: Canvas, lattice: Lattice, heights: Field, k: int, strength: float, factors: Field
@@ -133,6 +164,9 @@ class Hachures(Brush):
         tone = np.where(slope < f32(0.06), f32(0), tone)
         tone *= factors[lattice.ask(canvas.control("landcover"))]
         width = np.digitize(tone, [0.2, 0.36, 0.55])
+        if canvas.level < _FINE:
+            length[:] = 0
+            width = np.maximum(width - 1, 0)
         # Few strokes where it is light, all where it is dark.
         kept = tone > f32(0.05) + f32(0.24) * (luck >> np.uint32(8) & np.uint32(255)).astype(f32) / f32(255)
         if "water_area" in canvas.scene:
