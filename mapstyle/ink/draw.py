@@ -26,11 +26,7 @@ class InkLine(BaseModel):
 
 def _known(lines: Mapping[str, InkLine]) -> Mapping[str, InkLine]:
     for name in lines:
-        if (
-            name not in PLANES
-            or PLANES[name].dtype is not np.uint8
-            or name in ("landcover", "roof_kind", "road_class")
-        ):
+        if name not in PLANES or PLANES[name].dtype is not np.uint8 or name in ("landcover", "roof_kind", "road_class"):
             coverages = sorted(n for n, p in PLANES.items() if p.meaning.startswith("coverage"))
             raise ValueError(f"no lines called '{name}'. Known: {', '.join(coverages)}.")
     return lines

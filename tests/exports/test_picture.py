@@ -151,7 +151,8 @@ def test_a_really_full_disk_is_one_line_and_leaves_nothing(tmp_path):
     code = (
         "import sys, signal, resource; sys.path.insert(0, sys.argv[2]); signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (4_000, 4_000))\n"
-        "from exports.test_picture import *; from pathlib import Path\n"
+        "import exports.test_picture as module; from exports.test_picture import *; from pathlib import Path\n"
+        "module.painted = lambda f: np.random.default_rng(1).integers(0, 256, (*f.shape, 3), np.uint8)\n"
         "try: write(Path(sys.argv[1]) / ('map' + sys.argv[3]), FRAMES[0])\n"
         "except OutputError as error: print(error)\n"
     )

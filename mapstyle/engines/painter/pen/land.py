@@ -24,6 +24,8 @@ from mapstyle.engines.painter.pen.nib import (
     blur8,
     boundaries,
     calm8,
+    class_of,
+    class_table,
     draw,
     f32,
     has_land,
@@ -46,7 +48,7 @@ def seams(canvas: Canvas) -> Bytes:
 class FieldRows(BaseModel):
     """How fields of one land class are drawn."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_enum_values=True)
 
     manners: tuple[Manner, ...] = Setting(min_length=1, max_length=8, description="ways of which each parcel gets one")
     width: float = Setting(0.7, ge=0, le=3, description="width of the boldest strokes, px")
@@ -81,7 +83,7 @@ class Fields(Brush):
 
     @cached_property
     def _manners(self) -> tuple[Manner, ...]:
-        return tuple(sorted({m for r in self.rows.values() for m in r.manners}))
+        return tuple(sorted({Manner(m) for r in self.rows.values() for m in r.manners}))
 
     def paint(self, canvas: Canvas) -> None:
         """Draw the rows."""
@@ -89,9 +91,7 @@ class Fields(Brush):
         if canvas.base or strength <= 0 or not has_land(canvas, self.rows):
             return
         cover = canvas.control("landcover")
-        present = np.zeros(256, np.uint8)
-        present[[int(c) for c in self.rows]] = 255
-        where = cv2.LUT(cover, present)
+        where = cv2.LUT(cover, class_table(self.rows))
         luck = canvas.keep("parcel luck", lambda: canvas.control("parcel") * _MIX)
         value = self._value(canvas, cover, luck)
         tone = self._tone(canvas, cover, luck, strength)
@@ -114,7 +114,7 @@ class Fields(Brush):
         period = _PERIOD * canvas.s
         table = np.zeros((32, 8), np.uint8)
         for land, rows in self.rows.items():
-            table[int(land)] = [manners.index(rows.manners[k % len(rows.manners)]) for k in range(8)]
+            table[class_of(land)] = [manners.index(Manner(rows.manners[k % len(rows.manners)])) for k in range(8)]
         # Top bits of the product are the best mixed: five for the direction, three for the manner ...
         high = (luck >> np.uint32(24)).astype(np.uint8)
         which = (high & np.uint8(7)) + cover * np.uint8(8)
@@ -143,7 +143,7 @@ class Fields(Brush):
             for k in range(8):
                 width = (rows.width + rows.spread * (k / 7 - 0.5)) * strength
                 bare = k < round(rows.bare * 8)
-                table[int(land), k] = 0 if bare else max(0, tone_for(width) + 40)
+                table[class_of(land), k] = 0 if bare else max(0, tone_for(width) + 40)
         bits = ((luck >> np.uint32(20)).astype(np.uint8) & np.uint8(7)) + cover * np.uint8(8)
         tone = cv2.LUT(bits, table.ravel())
         wander = canvas.noise(64, 4, 0.6, 12)
@@ -205,7 +205,7 @@ class Tint(Brush):
             return
         table = np.zeros(256, np.uint8)
         for land, strength in self.strength.items():
-            table[int(land)] = min(255, round(255 * strength * factor))
+            table[class_of(land)] = min(255, round(255 * strength * factor))
         wash = cv2.LUT(canvas.control("landcover"), table)
         if self.soft:
             wash = blur8(wash, self.soft * canvas.s)

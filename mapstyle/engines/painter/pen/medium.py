@@ -39,6 +39,7 @@ class PenMedium(Medium):
     the washes.
     """
 
+    needs: ClassVar[frozenset[str]] = frozenset({"calm"})
     planes: ClassVar[frozenset[str]] = frozenset({INK, WATER_INK, SEPIA, POOL})
 
     paper: Colour = Setting("#f7f1e3", description="colour of the paper")
@@ -49,6 +50,8 @@ class PenMedium(Medium):
     mottle: Share = Setting(0.012, description="how much the paper's tone wanders")
     grain: Share = Setting(0.010, description="how much the paper's grain shows")
     bite: Share = Setting(0.16, description="how far ink thins out as the pressure of the pen wanders")
+
+    calm: Share = Setting(0.4, description="how far both inks pale where labels will lie")
 
     def begin(self, canvas: Canvas) -> None:
         """Make clean paper."""
@@ -62,17 +65,25 @@ class PenMedium(Medium):
             cv2.scaleAdd(canvas.texture(_GRAIN_PERIOD, wove), -self.grain, paper, dst=paper)
         paper += f32(1)
         left = self._bitten(canvas)
+        left_water = None
+        if cv2.countNonZero(canvas.planes[WATER_INK]):
+            left_water = cv2.LUT(canvas.planes[WATER_INK], _thinned(0.92))
+        if "calm" in canvas.scene:
+            quiet = canvas.control("calm") * f32(-self.calm)
+            quiet += f32(1)
+            left *= quiet
+            if left_water is not None:
+                left_water *= quiet
         colours = rgb(self.paper)
         washes = [(canvas.planes[n], _filter(c)) for n, c in ((SEPIA, self.sepia), (POOL, self.pool))]
         washes = [(plane, table) for plane, table in washes if cv2.countNonZero(plane)]
-        second = canvas.planes[WATER_INK] if cv2.countNonZero(canvas.planes[WATER_INK]) else None
         out = []
         for i in range(3):
             channel = paper * colours[i]
             for plane, table in washes:
                 channel *= cv2.LUT(plane, np.ascontiguousarray(table[:, i]))
-            if second is not None:
-                blend(channel, rgb(self.water_ink)[i], cv2.LUT(second, _thinned(0.92)))
+            if left_water is not None:
+                blend(channel, rgb(self.water_ink)[i], left_water)
             blend(channel, rgb(self.ink)[i], left)
             out.append(channel)
         return cv2.merge(out)

@@ -12,10 +12,11 @@ from typing import Annotated, Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BeforeValidator
+from pydantic import AfterValidator, BeforeValidator
 
 from mapstyle.engines.painter.canvas import Canvas
 from mapstyle.engines.painter.masks import edges
+from mapstyle.errors import nearest
 from mapstyle.layers import LandClass
 
 Bytes = NDArray[np.uint8]
@@ -42,33 +43,36 @@ def at_level(value: Levelled, level: float) -> float:
     return float(np.interp(level, [k for k, _ in value], [v for _, v in value]))
 
 
-def _class(value: object) -> object:
-    if isinstance(value, str):
-        if value.upper() not in LandClass.__members__:
-            raise ValueError(f"no land class '{value}'. Known: {', '.join(c.name.lower() for c in LandClass)}.")
-        return LandClass[value.upper()]
-    return value
+def _known_class(name: str) -> str:
+    if name.upper() not in LandClass.__members__:
+        raise ValueError(f"no land class '{name}'. {nearest(name, [c.name.lower() for c in LandClass])}")
+    return name.lower()
 
 
-ClassName = Annotated[LandClass, BeforeValidator(_class)]
+ClassName = Annotated[str, AfterValidator(_known_class)]
 """A land class by its name in small letters."""
 
 
-def class_table(classes: tuple[LandClass, ...], value: int = 255) -> Bytes:
+def class_of(name: str) -> int:
+    """Give a land class's index."""
+    return int(LandClass[name.upper()])
+
+
+def class_table(classes: Iterable[str], value: int = 255) -> Bytes:
     """Give uint8[256]: ``value`` for some land classes, else 0."""
     table = np.zeros(256, np.uint8)
-    table[[int(c) for c in classes]] = value
+    table[[class_of(c) for c in classes]] = value
     return table
 
 
-def has_land(canvas: Canvas, classes: Iterable[LandClass]) -> bool:
+def has_land(canvas: Canvas, classes: Iterable[str]) -> bool:
     """Tell whether any of some land classes is in the window at all; only for leaving work undone."""
 
     def count() -> Field:
         return cv2.calcHist([canvas.control("landcover")], [0], None, [256], [0, 256]).ravel()
 
     present = canvas.keep("land present", count)
-    return any(present[int(c)] > 0 for c in classes)
+    return any(present[class_of(c)] > 0 for c in classes)
 
 
 def table(make: Callable[[Field], Field]) -> Bytes:

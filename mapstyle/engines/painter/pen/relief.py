@@ -23,6 +23,7 @@ from mapstyle.engines.painter.pen.nib import (
     Levelled,
     at_level,
     blur8,
+    class_of,
     f32,
     to_bytes,
 )
@@ -120,12 +121,13 @@ class Hachures(Brush):
             return
         factors = np.ones(256, f32)
         for land, factor in self.spare.items():
-            factors[int(land)] = factor
+            factors[class_of(land)] = factor
         heights = blur(canvas.control("elevation"), _SMOOTH * canvas.s)
+        light = blur(canvas.control("hillshade"), 0.5 * _SMOOTH * canvas.s)
         for k in range(self.rows):
             move = (int(k * 0.618034 * _CELL) % _CELL, int(k * 0.381966 * _CELL + k * k * 1.7) % _CELL)
             lattice = Lattice.over(canvas.frame, _CELL, move)
-            versions = self._versions(canvas, lattice, heights, k, strength, factors)
+            versions = self._versions(canvas, lattice, heights, light, k, strength, factors)
             if known is not None:
                 versions = np.where(lattice.ask(known) > 0, versions, 0)
             press(canvas, hachures(canvas.s), lattice, versions)
@@ -141,7 +143,7 @@ class Hachures(Brush):
         return cv2.bitwise_not(cv2.dilate(void, np.ones((side, side), np.uint8)))
 
     def _versions(
-        self, canvas: Canvas, lattice: Lattice, heights: Field, k: int, strength: float, factors: Field
+        self, canvas: Canvas, lattice: Lattice, heights: Field, light: Field, k: int, strength: float, factors: Field
     ) -> NDArray[np.int64]:
         s = canvas.s
         luck = lattice.luck(canvas.seed * 131 + self.stream * 64 + k)
@@ -159,7 +161,7 @@ class Hachures(Brush):
         away = (np.floor(here / gap + f32(0.5)) * gap - here) / fall
         shift = np.clip(np.floor(away / f32(1.4) + f32(2.5)), 0, 4).astype(np.int64)
         length = (gap / fall > f32(7.5)).astype(np.int64)
-        shaded = np.clip(f32(0.5) - f32(self.shade) * lattice.ask(canvas.control("hillshade")), 0.06, 1.5)
+        shaded = np.clip(f32(0.5) - f32(self.shade) * lattice.ask(light), 0.06, 1.5)
         tone = (f32(0.06) + f32(0.62) * slope) * shaded * f32(strength)
         tone = np.where(slope < f32(0.06), f32(0), tone)
         tone *= factors[lattice.ask(canvas.control("landcover"))]

@@ -208,7 +208,12 @@ def press(canvas: Canvas, stamps: Sheet, lattice: Lattice, version: NDArray[np.i
         here = canvas.planes[INK][y0:y1, x0:x1]
         cv2.min(here, stays, dst=here)
     here = canvas.planes[plane][y0:y1, x0:x1]
-    cv2.max(here, block(stamps.ink), dst=here)
+    if stamps.bodied:
+        cv2.max(here, block(stamps.ink), dst=here)
+        return
+    # Strokes through each other: what neither covers stays paper, so that close hatching is as dark at any ratio.
+    bare = cv2.multiply(cv2.bitwise_not(here), cv2.bitwise_not(block(stamps.ink)), scale=1 / 255)
+    cv2.bitwise_not(bare, dst=here)
 
 
 def ring(radius: Callable[[float], float], count: int = 40, middle: Point = (0.0, 0.0)) -> list[Point]:
