@@ -1,5 +1,6 @@
 """The straight line: layers to labels to controls to ground to ink to one image, a frame at a time."""
 
+import ctypes
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -189,7 +190,7 @@ class Pipeline:
         window = frame.pad(self.spec.reach).align(ALIGN)
         scene = self.scene(window)
         if self._engine is None:
-            cv2.setNumThreads(1)  # blocks run side by side; threads inside one only get in each other's way
+            _settle_process()
             self._engine = self.spec.load()
         painted = self._engine.paint(scene, self.seed, base)
         return painted[frame.slices(window)], scene
@@ -197,3 +198,20 @@ class Pipeline:
     def identity(self, sources: str, options: Sequence[str] = ()) -> str:
         """Digest everything that decides the pixels of this run."""
         return fingerprint(sources, self.style.digest, self.spec.identity(), self.seed, list(options), self.layers.grid)
+
+
+def _settle_process() -> None:
+    """Set this process up for painting: speed only, never pixels."""
+    cv2.setNumThreads(1)  # blocks run side by side; threads inside one only get in each other's way
+    # A window's planes are a few MB each. By default the C library gives such memory back at once, and the
+    # next plane pays for fresh pages: a tenth of all painting time (docs/log.md).
+    try:
+        libc = ctypes.CDLL("libc.so.6")
+        libc.mallopt(_M_MMAP_THRESHOLD, 256 << 20)
+        libc.mallopt(_M_TRIM_THRESHOLD, 1 << 30)
+    except (OSError, AttributeError):
+        return  # another C library, which has its own ways
+
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+"""Parameters of glibc's mallopt(3)."""

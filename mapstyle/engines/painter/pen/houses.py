@@ -10,6 +10,7 @@ from pydantic import Field as Setting
 
 from mapstyle.engines.painter.brush import Brush, Share, blur_reach
 from mapstyle.engines.painter.canvas import Canvas
+from mapstyle.engines.painter.masks import blur
 from mapstyle.engines.painter.pen.nib import (
     INK,
     POOL,
@@ -52,7 +53,7 @@ class Shadows(Brush):
     writes: ClassVar[frozenset[str]] = frozenset({INK})
 
     length: Levelled = Setting(((0.0, 0.6),), description="length over the height of the eaves, by level")
-    least: float = Setting(0.9, ge=0, le=4, description="length of the shadow of the lowest building, px")
+    least: float = Setting(0.3, ge=0, le=4, description="length of the shadow of the lowest building, px")
     most: float = Setting(6.0, ge=0, le=_LONGEST, description="longest shadow, px")
     strength: Share = Setting(0.95, description="blackness")
 
@@ -71,8 +72,10 @@ class Shadows(Brush):
         high = height > 0
         height += f32(self.least)
         np.minimum(height, f32(self.most), out=height)
-        height *= high
         height *= f32(s * units)
+        # One step more, so that a shadow's last pixel is covered as far as the shadow goes into it.
+        height += f32(1.4142 * units)
+        height *= high
         shade = height.astype(np.uint8)
         step = 1
         while step <= self.most * s:
@@ -135,7 +138,7 @@ class Houses(Brush):
     def _roofs(self, canvas: Canvas, inside: Bytes) -> None:
         s = canvas.s
         kind = canvas.control("roof_kind")
-        roof = cv2.GaussianBlur(canvas.control("roof"), (5, 5), 0.8 * s, borderType=cv2.BORDER_REPLICATE)
+        roof = blur(canvas.control("roof"), 0.7 * s)
         gx = cv2.Sobel(roof, cv2.CV_32F, 1, 0, ksize=3, scale=s / 8)
         gy = cv2.Sobel(roof, cv2.CV_32F, 0, 1, ksize=3, scale=s / 8)
         # Uphill to the north-west means that the slope faces away from the light.

@@ -81,6 +81,17 @@ def metres_per_pixel(frame: Frame, lattice: Lattice) -> Field:
     return (1.0 / frame.grid.pixels_per_metre(latitude)).astype(f32)[:, None]
 
 
+def cornered(plane: Field) -> Field:
+    """Give a plane at the upper left corners of its pixels: cells' middles lie there, at any pixel ratio. Reach: 1."""
+    out = plane.copy()
+    inner = out[1:, 1:]
+    inner += plane[:-1, :-1]
+    inner += plane[:-1, 1:]
+    inner += plane[1:, :-1]
+    inner *= f32(0.25)
+    return out
+
+
 class Hachures(Brush):
     """Hachures after Lehmann: strokes run downhill, in rows between contours, the blacker the steeper.
 
@@ -122,8 +133,8 @@ class Hachures(Brush):
         factors = np.ones(256, f32)
         for land, factor in self.spare.items():
             factors[class_of(land)] = factor
-        heights = blur(canvas.control("elevation"), _SMOOTH * canvas.s)
-        light = blur(canvas.control("hillshade"), 0.5 * _SMOOTH * canvas.s)
+        heights = cornered(blur(canvas.control("elevation"), _SMOOTH * canvas.s))
+        light = cornered(blur(canvas.control("hillshade"), 0.5 * _SMOOTH * canvas.s))
         for k in range(self.rows):
             move = (int(k * 0.618034 * _CELL) % _CELL, int(k * 0.381966 * _CELL + k * k * 1.7) % _CELL)
             lattice = Lattice.over(canvas.frame, _CELL, move)
