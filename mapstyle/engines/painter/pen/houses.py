@@ -69,7 +69,8 @@ class Shadows(Brush):
         s = canvas.s
         units = _UNITS // s if s > 1 else _UNITS
         height = canvas.control("building_height") * f32(at_level(self.length, canvas.level))
-        high = height > 0
+        # Heights are filled out to every pixel that a wall touches; coverage says where the wall is.
+        high = (height > 0) & (canvas.control("building") > 127)
         height += f32(self.least)
         np.minimum(height, f32(self.most), out=height)
         height *= f32(s * units)

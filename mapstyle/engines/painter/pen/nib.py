@@ -114,10 +114,6 @@ def to_bytes(plane: Field, scale: float, shift: float) -> Bytes:
     return held.astype(np.uint8)
 
 
-_SOFT = 1 / 12 + 1 / 6
-"""Variance, real pixels squared, by which coverage drawn in pixels and then displaced is soft already."""
-
-
 def outline_sigma(width: float, inside: float = 0.0) -> float:
     """Give the blur, logical pixels, from which a line of some width along an edge can be read."""
     return max(0.5, (abs(inside) + width / 2 + 0.5) / 2.2)
@@ -134,7 +130,7 @@ def outline(mask: Bytes, width: float, ratio: int, inside: float = 0.0) -> Bytes
 
 @lru_cache(maxsize=128)
 def _outline_table(sigma: float, width: float, inside: float) -> Bytes:
-    spread = math.sqrt(sigma * sigma + _SOFT)
+    spread = math.sqrt(sigma * sigma + 1 / 12)
 
     def line(b: Field) -> Field:
         # The blurred edge is an error function; its inverse, to a thousandth of a pixel (Winitzki, 2008).
@@ -155,7 +151,7 @@ def _inverse_error(y: Field) -> Field:
 def solid_table(sigma: float, grow: float = 0.0) -> Bytes:
     """Give uint8[256] that sharpens a mask blurred by ``sigma`` again, ``grow`` pixels larger; both real."""
     assert abs(grow) + 0.5 <= 2.45 * sigma, "an edge can be moved only as far as the blur spreads it"
-    spread = math.sqrt(sigma * sigma + _SOFT)
+    spread = math.sqrt(sigma * sigma + 1 / 12)
     return table(lambda b: _inverse_error(f32(2) * b - f32(1)) * f32(spread * math.sqrt(2)) + f32(0.5 + grow))
 
 
