@@ -94,7 +94,11 @@ class Where:
 
 @dataclass(frozen=True)
 class HowLarge:
-    """What a person said about the size of a pixel; at most one of the four, and the grid's CRS."""
+    """What a person said about the size of a pixel (at most one of the first three), of the picture, and the CRS.
+
+    A size with one of the three is a picture of that size about the middle of the place; alone, it picks
+    the level at which the place fits into it.
+    """
 
     zoom: int | None = None
     resolution: float | None = None
@@ -146,7 +150,7 @@ def plan_frame(where: Where, how: HowLarge, data: Data) -> Frame:
         JobError: options that exclude each other, or cannot be read.
     """
     _only_one({"--extent": where.extent, "--place": where.place, "--around": where.around, "--tile": where.tile})
-    _only_one({"--zoom": how.zoom, "--resolution": how.resolution, "--scale": how.scale, "--size": how.size})
+    _only_one({"--zoom": how.zoom, "--resolution": how.resolution, "--scale": how.scale})
     if where.tile is not None:
         if how.zoom is not None or how.resolution or how.scale or how.size or how.crs:
             raise JobError("--tile says both place and size; leave out --zoom, --resolution, --scale, --size and --crs")
@@ -185,7 +189,7 @@ def frame_for(extent: Extent, how: HowLarge, data: Data) -> Frame:
     ratio = how.pixel_ratio
     metres = how.resolution
     if how.scale is not None:
-        if how.scale <= 0 or how.dpi <= 0:
+        if not (0 < how.scale < math.inf and 0 < how.dpi < math.inf):
             raise JobError("--scale and --dpi are positive numbers, as in --scale 10000 --dpi 300")
         metres = how.scale * 0.0254 / how.dpi
     if metres is not None:
@@ -195,12 +199,11 @@ def frame_for(extent: Extent, how: HowLarge, data: Data) -> Frame:
         crs = how.crs or utm_zone(lon, lat)
         if not pyproj.CRS(crs).is_projected:
             raise JobError(f"{crs} counts in degrees, not metres; pass a projected --crs or leave it out")
-        return Frame.covering(Grid.metric(crs, metres, lat, ratio), *extent.on(Grid.metric(crs, metres, lat, ratio)))
+        return _sized(Grid.metric(crs, metres, lat, ratio), extent, how.size)
     if how.zoom is not None:
         if not 0 <= how.zoom <= MAX_LEVEL:
             raise JobError(f"--zoom {how.zoom}: levels go from 0 to {MAX_LEVEL}")
-        grid = Grid.web_mercator(how.zoom, ratio)
-        return Frame.covering(grid, *extent.on(grid))
+        return _sized(Grid.web_mercator(how.zoom, ratio), extent, how.size)
     world = Grid.web_mercator(0)
     left, top, right, bottom = extent.on(world)
     wide, high = max(right - left, 1e-9), max(bottom - top, 1e-9)
@@ -215,9 +218,22 @@ def frame_for(extent: Extent, how: HowLarge, data: Data) -> Frame:
     grid = Grid.web_mercator(level, ratio)
     if how.size is None and level == 0:
         width, height = min(width, TILE), min(height, TILE)
-    centre_x, centre_y = (left + right) / 2 * 2**level, (top + bottom) / 2 * 2**level
-    column = math.floor((centre_x - width / 2) * ratio + 0.5)
-    row = math.floor((centre_y - height / 2) * ratio + 0.5)
+    return _about(grid, (left + right) / 2 * 2**level, (top + bottom) / 2 * 2**level, width, height)
+
+
+def _sized(grid: Grid, extent: Extent, size: str | None) -> Frame:
+    """Cover an extent, or take a picture of a size about its middle."""
+    left, top, right, bottom = extent.on(grid)
+    if size is None:
+        return Frame.covering(grid, left, top, right, bottom)
+    return _about(grid, (left + right) / 2, (top + bottom) / 2, *parse_size(size))
+
+
+def _about(grid: Grid, x: float, y: float, width: int, height: int) -> Frame:
+    """Give the frame of a size, in logical pixels, about a place."""
+    ratio = grid.pixel_ratio
+    column = math.floor((x - width / 2) * ratio + 0.5)
+    row = math.floor((y - height / 2) * ratio + 0.5)
     return Frame(grid, column, row, width * ratio, height * ratio)
 
 
@@ -259,7 +275,7 @@ def parse_size(text: str) -> tuple[int, int]:
     """Read ``WxH``."""
     match = re.fullmatch(r"(\d{1,6})\s*[xX×]\s*(\d{1,6})", text.strip())
     if not match or 0 in (int(g) for g in match.groups()):
-        raise JobError(f"--size {text}: write it as WIDTHxHEIGHT, as in 2048x1024")
+        raise JobError(f"--size {text}: write it as WIDTHxHEIGHT in pixels, up to six digits each, as in 2048x1024")
     return int(match[1]), int(match[2])
 
 
@@ -320,7 +336,7 @@ def _numbers(text: str, count: int, form: str) -> list[float]:
 def _only_one(options: dict[str, object]) -> None:
     given = [name for name, value in options.items() if value is not None]
     if len(given) > 1:
-        raise JobError(f"{' and '.join(given)} say the same thing; pass one of them")
+        raise JobError(f"{' and '.join(given)} exclude each other; pass one of them")
 
 
 def _describe(hit: Hit) -> str:

@@ -45,7 +45,8 @@ def write_features(path: Path, features: list[Feature], area: Polygon) -> None:
                 if layer == "lines"
                 else parts[0]
             )
-            row["geometry"] = shapely.transform(joined, _degrees)
+            # Rounding may make an outline touch itself; this keeps it valid.
+            row["geometry"] = shapely.set_precision(shapely.transform(joined, _degrees), 1e-7)
             rows[layer].append(row)
     # The library stamps the time of writing into the file; this variable fixes it.
     os.environ["OGR_CURRENT_DATE"] = "2026-01-01T00:00:00.000Z"

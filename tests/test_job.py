@@ -125,8 +125,8 @@ def test_an_extent_in_the_grids_own_crs_is_exact():
 @pytest.mark.parametrize(
     ("where", "how", "told"),
     [
-        (Where(extent="7,43,8,44", place="x"), HowLarge(), "--extent and --place say the same thing"),
-        (Where(), HowLarge(zoom=3, size="3x3"), "--zoom and --size say the same thing"),
+        (Where(extent="7,43,8,44", place="x"), HowLarge(), "--extent and --place exclude each other"),
+        (Where(), HowLarge(zoom=3, resolution=3), "--zoom and --resolution exclude each other"),
         (Where(), HowLarge(zoom=30), "levels go from 0 to 22"),
         (Where(), HowLarge(size="wide"), "WIDTHxHEIGHT"),
         (Where(), HowLarge(size="0x5"), "WIDTHxHEIGHT"),
@@ -163,3 +163,12 @@ def test_small_readers():
 def test_a_tile_is_exactly_that_tile():
     frame = plan_frame(Where(tile="14/8529/5975"), HowLarge(pixel_ratio=2), ground((7.3, 43.6, 7.6, 43.9)))
     assert frame == Frame(Grid.web_mercator(14, 2), 8529 * 512, 5975 * 512, 512, 512)
+
+
+def test_a_size_with_a_level_is_about_the_middle():
+    frame = plan_frame(Where(around="7.42,43.74", radius=5), HowLarge(zoom=15, size="900x701", pixel_ratio=2), ground())
+    assert (frame.width, frame.height, frame.grid.level) == (1800, 1402, 15)
+    x, y = frame.grid.project(np.array([[7.42, 43.74]]))[0]
+    left, top, right, bottom = frame.logical_box
+    assert abs((left + right) / 2 - x) < 1
+    assert abs((top + bottom) / 2 - y) < 1

@@ -129,14 +129,8 @@ def _accelerators() -> "list[tuple[str, bool, str, str]]":
         told = asked.stdout.strip().replace("\n", "; ") if asked.returncode == 0 else ""
     out.append(("GPU", bool(told), told or "no CUDA device; the painter needs none", ""))
     torch = importlib.util.find_spec("torch") is not None
-    out.append(
-        (
-            "diffusion (sdxl)",
-            torch,
-            "torch is installed" if torch else "not installed",
-            "" if torch else "pip install 'mapstyle[sdxl]'",
-        )
-    )
+    told = "torch is installed" if torch else "torch is not installed"
+    out.append(("diffusion (sdxl)", False, f"{told}; the engine itself comes in a later version", "use the painter"))
     ray = importlib.util.find_spec("ray") is not None
-    out.append(("Ray", ray, "installed" if ray else "not installed", "" if ray else "pip install 'mapstyle[ray]'"))
+    out.append(("Ray", ray, "installed" if ray else "not needed yet: tiles come in a later version", ""))
     return out

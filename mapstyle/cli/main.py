@@ -1,6 +1,8 @@
 """The program: one word a job, errors in one line."""
 
+import json
 import os
+import signal
 import sys
 
 import typer
@@ -40,9 +42,13 @@ def run() -> None:
     """Run the program; what a user can mend becomes one line on stderr and exit 1."""
     from mapstyle.errors import MapstyleError
 
+    # A polite kill is an interruption: what is half-written goes, as with Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         app()
     except MapstyleError as error:
+        if "--json" in sys.argv:
+            print(json.dumps({"event": "error", "kind": type(error).__name__, "text": str(error)}), flush=True)
         print(f"mapstyle: {error}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:

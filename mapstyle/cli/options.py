@@ -60,7 +60,9 @@ Zoom = Annotated[int | None, typer.Option("--zoom", metavar="Z", help="Web Merca
 Resolution = Annotated[float | None, typer.Option("--resolution", metavar="M", help="Metres to a pixel.")]
 Scale = Annotated[float | None, typer.Option("--scale", metavar="N", help="Map scale 1:N, printed at --dpi.")]
 Dpi = Annotated[float, typer.Option("--dpi", metavar="D", help="Dots per inch, with --scale.")]
-Size = Annotated[str | None, typer.Option("--size", metavar="WxH", help="Pixels of the picture.")]
+Size = Annotated[
+    str | None, typer.Option("--size", metavar="WxH", help="Pixels of the picture; alone, it picks the level.")
+]
 Crs = Annotated[str | None, typer.Option("--crs", metavar="CRS", help="CRS of --extent and of a metre grid.")]
 PixelRatio = Annotated[
     int, typer.Option("--pixel-ratio", metavar="N", min=1, max=4, help="2 is @2x: the same map, finer.")

@@ -91,6 +91,9 @@ def paint(opened: Opened, request: Request, output: Path, talk: Talk) -> None:
         EdgeLabels(request.edge_labels), frame,
     )  # fmt: skip
     patches = furniture(frame, request.title or "", request.credit(opened))
+    for text in (request.title or "", request.credit(opened)):
+        if text.strip() and not furniture(frame, "", text):
+            talk.say(f"note: the picture is too small for '{text}'; say it beside the picture")
     step = BLOCK * frame.grid.pixel_ratio
     count = sum(1 for _ in frame.pieces(step, step))
     sheet = Sheet(frame, _provenance(opened, request, spec.name, pipeline))
@@ -115,7 +118,8 @@ def paint(opened: Opened, request: Request, output: Path, talk: Talk) -> None:
     for script in pipeline.missing_scripts:
         talk.say(f"note: {script}")
     spent = time.monotonic() - begun
-    _remember_rate(request.look.name, spent * request.cores / (frame.width * frame.height / 1e6))
+    if frame.width * frame.height > 500_000:  # in smaller ones, starting up is most of the time
+        _remember_rate(request.look.name, spent * request.cores / (frame.width * frame.height / 1e6))
     talk.result(str(output), seconds=round(spent, 2))
     if beside is not None:
         talk.result(str(beside))

@@ -37,6 +37,8 @@ class Sink(Protocol):
 
     limit: int
     """Longest side the format can hold, pixels."""
+    most: int
+    """Most pixels that are taken on: what fits into memory, or a disk's patience."""
 
     def write(self, frame: Frame, rgb: NDArray[np.uint8]) -> None:
         """Take one block: uint8[height, width, 3], RGB."""
@@ -49,6 +51,7 @@ class _PillowSink:
     """Holds the whole picture (four bytes a pixel) and writes it at the end."""
 
     limit = 65_500
+    most = 700_000_000
     world_suffix = ".wld"
 
     def __init__(self, sheet: Sheet, work: Path) -> None:
@@ -124,6 +127,7 @@ class GeoTiffSink:
     """Cloud Optimized GeoTIFF: lossless, tiled, with overviews; blocks go to disk as they come."""
 
     limit = 2**31 - 1
+    most = 20_000_000_000
 
     def __init__(self, sheet: Sheet, work: Path) -> None:
         import rasterio
@@ -200,6 +204,18 @@ def check_output(path: Path, frame: Frame | None, overwrite: bool) -> None:
             f"{path}: {frame.width} x {frame.height} px is more than {path.suffix} can hold "
             f"({kind.limit} px a side); write .tif instead, or a smaller picture"
         )
+    if frame is not None:
+        _check_room(path, frame, kind.most)
+
+
+def _check_room(path: Path, frame: Frame, most: int) -> None:
+    pixels = frame.width * frame.height
+    if pixels > most:
+        other = "write .tif, which streams, or " if path.suffix.lower() not in (".tif", ".tiff") else ""
+        raise OutputError(
+            f"{path}: {frame.width} x {frame.height} px is too large for one {path.suffix} "
+            f"(at most {most / 1e6:.0f} million pixels); {other}ask for a lower --zoom or a smaller extent"
+        )
 
 
 @contextlib.contextmanager
@@ -210,7 +226,11 @@ def open_sink(path: Path, sheet: Sheet, overwrite: bool = False) -> Iterator[Sin
         OutputError: see :func:`check_output`; also a full disk. Nothing is left behind then.
     """
     check_output(path, sheet.frame, overwrite)
-    with hidden_folder(path.parent) as work:
+    with hidden_folder(path.parent) as work, contextlib.ExitStack() as stack:
+        if path.suffix.lower() in (".tif", ".tiff"):
+            import rasterio
+
+            stack.enter_context(rasterio.Env())  # its errors come as exceptions then, not as lines on stderr
         ready = work / "ready"
         ready.mkdir()
         try:
@@ -268,6 +288,8 @@ def _disk_trouble(error: Exception, path: Path) -> OutputError | None:
     if isinstance(error, OSError) and error.errno is not None:
         return OutputError(f"{path}: cannot be written: {error.strerror}")
     if type(error).__module__.startswith("rasterio"):
+        if shutil.disk_usage(path.parent).free < 64 << 20:
+            return OutputError(f"{path}: the disk is full; free some room or choose another place with -o")
         return OutputError(f"{path}: cannot be written: {text.splitlines()[0]}; is the disk full?")
     return None
 

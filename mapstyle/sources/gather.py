@@ -131,8 +131,17 @@ def gather(atlas: Atlas, grid: Grid) -> Gathered:
     if not grid.is_web_mercator:
         rings, degrees = _densified(rings, degrees, grid)
     points = grid.project(degrees)
+    if grid.turn:
+        # The upper and lower ends of the world's square are no shores: what ends there goes on beyond them.
+        points[points[:, 1] <= _AT_THE_EDGE, 1] -= BEYOND
+        points[points[:, 1] >= grid.turn - _AT_THE_EDGE, 1] += BEYOND
     rings = _finite(rings, points)
     return Gathered(tuple(tables), sizes, rings, points, latitude)
+
+
+BEYOND = 256.0
+"""Logical pixels by which shapes are carried on past the ends of the world's square."""
+_AT_THE_EDGE = 1e-4
 
 
 def _within_reach(geometry: NDArray[np.object_], grid: Grid) -> NDArray[np.object_]:

@@ -15,7 +15,7 @@ from mapstyle.sources.generalise import generalise
 from mapstyle.sources.level_cache import load_level, save_level
 from mapstyle.sources.seeds import Seeds, find_seeds
 
-INDEX_VERSION = 1
+INDEX_VERSION = 2
 """Raised whenever the same atlas would give another index, so that kept ones are built anew."""
 
 

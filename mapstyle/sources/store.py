@@ -196,14 +196,6 @@ def _joined(parts: list[FeatureTable]) -> FeatureTable:
 
 
 def _raster_bounds(path: Path) -> tuple[float, float, float, float]:
-    import rasterio
-    from rasterio.warp import transform_bounds
+    from mapstyle.sources.elevation import Elevation
 
-    inside = f"zip://{path}" if path.suffix.lower() == ".zip" else str(path)
-    try:
-        with rasterio.open(inside) as raster:
-            if raster.crs is None:
-                raise SourceError(f"{path.name} does not say which coordinate reference system it is in")
-            return tuple(transform_bounds(raster.crs, "EPSG:4326", *raster.bounds))
-    except rasterio.errors.RasterioIOError as error:
-        raise SourceError(f"{path.name} cannot be read: {str(error).splitlines()[0]}") from None
+    return Elevation.open([path], None).bounds

@@ -1,6 +1,5 @@
-"""Made things: bridges, tunnel mouths, plank piers, runways, walls, paved places and pitches."""
+"""Made things: bridges, plank piers, runways, walls, paved places and pitches."""
 
-import math
 from typing import ClassVar, Literal
 
 import cv2
@@ -39,23 +38,23 @@ Plane = NDArray[np.float32]
 
 
 class Bridges(Brush):
-    """Decks stand above what they cross, with parapets; roads and rails vanish into stone portals."""
+    """Decks stand above what they cross, with parapets."""
 
     brush: Literal["bridges"] = "bridges"
-    needs: ClassVar[frozenset[str]] = frozenset({"bridge", "tunnel", "road", "rail"})
+    needs: ClassVar[frozenset[str]] = frozenset({"bridge", "road"})
     writes: ClassVar[frozenset[str]] = frozenset({"albedo", "height", "bump", "shine"})
     levels: tuple[float, float] = (13.5, 30.0)
 
-    stone: Colour = Field("#c9bda6", description="parapets and portals")
+    stone: Colour = Field("#c9bda6", description="parapets")
     height: float = Field(5.0, ge=0, le=12, description="height of a deck, metres of the model")
 
     @property
     def reach(self) -> int:
-        """Finding where a tunnel begins: the farthest look, and softening."""
-        return _LOOK[-1] + 4
+        """The ramp's spread and softening."""
+        return 10
 
     def paint(self, canvas: Canvas) -> None:
-        """Raise the decks and open the tunnels."""
+        """Raise the decks."""
         s = canvas.s
         if "bridge" in canvas.scene:
             box = bounds(canvas.control("bridge"), 8 * s)
@@ -75,54 +74,6 @@ class Bridges(Brush):
                 target += deck * (f32(high) - np.minimum(target, f32(0)))
                 target += rim * f32(0.8 * s)
                 canvas.planes["shine"][box] *= f32(1) - deck
-        if "tunnel" in canvas.scene:
-            self._portals(canvas)
-
-    def _portals(self, canvas: Canvas) -> None:
-        """Build a stone mouth wherever a way goes on as a tunnel.
-
-        Looked for in 16 directions: ahead there is open way and no tunnel, behind there is tunnel and no
-        way; so tunnels that cross under a road or run beside it have none.
-        """
-        s = canvas.s
-        hidden = (canvas.control("tunnel") > 100).view(np.uint8)
-        open_way = (np.maximum(canvas.control("road"), canvas.control("rail")) > 100).view(np.uint8)
-        box = bounds(hidden)
-        if box is None:
-            return
-        found = np.zeros_like(hidden)
-        only_way, only_hidden = open_way & ~hidden, hidden & ~open_way
-        for k in range(16):
-            dx, dy = math.cos(k * math.pi / 8), math.sin(k * math.pi / 8)
-            here = spread(hidden, 1.0) & spread(open_way, 1.0)
-            for far in _LOOK:
-                here &= _moved(only_way, -dx * far * s, -dy * far * s)
-                here &= _moved(only_hidden, dx * far * s, dy * far * s)
-            found |= here
-        box = bounds(found, 6 * s)
-        if box is None:
-            return
-        mouth = np.ascontiguousarray(found[box]) * np.uint8(255)
-        dark = soften(mouth, 0.5 * s)
-        rim = np.maximum(soften(spread(mouth, 1.3 * s), 0.4 * s) - dark, f32(0))
-        lay(canvas.planes["albedo"], rgb(self.stone), np.minimum(rim, f32(1)), box)
-        lay(canvas.planes["albedo"], rgb("#2a2624"), np.minimum(dark * f32(1.2), f32(0.95)), box)
-        canvas.planes["height"][box] += rim * f32(2.0 * s)
-
-
-_LOOK = (5, 11, 17)
-"""Logical pixels ahead and behind at which a tunnel's mouth is told."""
-
-
-def _moved(mask: NDArray[np.uint8], dx: float, dy: float) -> NDArray[np.uint8]:
-    """Move a mask by whole pixels, 0 beyond the edge."""
-    x, y = round(dx), round(dy)
-    out = np.zeros_like(mask)
-    rows, columns = mask.shape
-    out[max(y, 0) : rows + min(y, 0), max(x, 0) : columns + min(x, 0)] = mask[
-        max(-y, 0) : rows + min(-y, 0), max(-x, 0) : columns + min(-x, 0)
-    ]
-    return out
 
 
 class Piers(Brush):
