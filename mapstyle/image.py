@@ -43,6 +43,8 @@ class PlaneSpec:
     dtype: DTypeLike
     group: str
     meaning: str
+    nothing: float = 0.0
+    """The value that means "nothing here"."""
 
 
 def _u8(group: str, meaning: str) -> PlaneSpec:
@@ -60,7 +62,9 @@ PLANES: Mapping[str, PlaneSpec] = {
     "water_area": _u8("water", "sea, lakes, wide rivers, pools, as areas"),
     "water_line": _u8("water", "rivers, streams, canals, ditches, as lines; tunnels left out"),
     "ocean": _u8("water", "the sea only"),
-    "shore": PlaneSpec(np.float32, "shore", "signed distance to the shore of water areas, logical px, + in water, ±64"),
+    "shore": PlaneSpec(
+        np.float32, "shore", "signed distance to the shore of water areas, logical px, + in water, ±64", nothing=-64
+    ),
     # roads: drawn in their true order, tunnels apart
     "road": _u8("road", "fills of all roads"),
     "casing": _u8("road", "outlines of roads after the order of bridges has been settled"),
@@ -83,13 +87,16 @@ PLANES: Mapping[str, PlaneSpec] = {
         )
     },
     "road_u": PlaneSpec(
-        np.float32, "road_uv", "offset across the nearest road's axis, logical px, + on its right; 99 is far"
+        np.float32,
+        "road_uv",
+        "offset across the nearest road's axis, logical px, + on its right; 99 is far",
+        nothing=99,
     ),
     "road_v": PlaneSpec(np.float32, "road_uv", "length along the whole merged road at that point, logical px"),
     # rails
     "rail": _u8("rail", "the ballast bed of railways"),
     "tram": _u8("rail", "tram tracks"),
-    "rail_u": PlaneSpec(np.float32, "rail", "as road_u, to ±9 px, for railways"),
+    "rail_u": PlaneSpec(np.float32, "rail", "as road_u, to ±9 px, for railways", nothing=99),
     "rail_v": PlaneSpec(np.float32, "rail", "as road_v, for railways"),
     # made things
     "pier": _u8("made", "piers, breakwaters, dams, over water"),
@@ -137,8 +144,7 @@ class Scene:
         found = self.planes.get(name)
         if found is None:
             spec = PLANES[name]
-            fill = 99 if name in ("road_u", "rail_u") else -64 if name == "shore" else 0
-            found = self._zeros.setdefault(name, np.full(self.frame.shape, fill, spec.dtype))
+            found = self._zeros.setdefault(name, np.full(self.frame.shape, spec.nothing, spec.dtype))
         return found
 
     @property

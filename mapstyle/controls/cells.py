@@ -185,17 +185,12 @@ def assemble(frame: Frame, wanted: frozenset[str], groups: frozenset[str], store
             for name, plane in planes.items():
                 if name in wanted:
                     if name not in out:
-                        out[name] = np.full(frame.shape, nothing(name), PLANES[name].dtype)
+                        out[name] = np.full(frame.shape, PLANES[name].nothing, PLANES[name].dtype)
                     out[name][there] = plane[here]
     return Scene(frame, out)
 
 
-def nothing(name: str) -> float:
-    """Give the value that means "nothing here" in a plane."""
-    return {"road_u": 99.0, "rail_u": 99.0, "shore": -64.0}.get(name, 0.0)
-
-
 def _is_nothing(name: str, plane: NDArray[Any]) -> bool:
     assert plane.dtype == PLANES[name].dtype, f"plane {name} has the type that PLANES says"
-    fill = nothing(name)
+    fill = PLANES[name].nothing
     return not (plane.any() if fill == 0 else (plane != plane.dtype.type(fill)).any())
