@@ -99,7 +99,7 @@ def _cache() -> "list[tuple[str, bool, str, str]]":
     import os
     import shutil
 
-    from mapstyle.cli.opening import cache_folder
+    from mapstyle.sources.store import cache_folder
 
     folder = cache_folder()
     standing = folder

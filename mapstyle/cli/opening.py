@@ -1,11 +1,7 @@
 """From options to something that can be rendered: sources opened, frame settled, layers made ready."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-
-import platformdirs
 
 from mapstyle.cli.talk import Talk
 from mapstyle.errors import ExtentError
@@ -14,7 +10,7 @@ from mapstyle.job import Data, HowLarge, Where, check_crs, plan_frame
 from mapstyle.layers import Layers
 from mapstyle.sources.elevation import Elevation
 from mapstyle.sources.level_index import LevelIndex
-from mapstyle.sources.store import open_atlas
+from mapstyle.sources.store import cache_folder, open_atlas
 
 
 @dataclass(frozen=True)
@@ -25,11 +21,6 @@ class Opened:
     frame: Frame
     layers: Layers
     digest: str
-
-
-def cache_folder() -> Path:
-    """Give the folder in which what was read once is kept."""
-    return Path(os.environ.get("MAPSTYLE_CACHE") or platformdirs.user_cache_dir("mapstyle", appauthor=False))
 
 
 def open_data(sources: Sequence[str], talk: Talk) -> Data:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mapstyle import __version__
-from mapstyle.cli.opening import Opened, cache_folder
+from mapstyle.cli.opening import Opened
 from mapstyle.cli.talk import Talk
 from mapstyle.compose import overlay
 from mapstyle.errors import OutputError
@@ -22,6 +22,7 @@ from mapstyle.frame import Frame
 from mapstyle.image import MapImage
 from mapstyle.labels import Patch, furniture, labels_geojson
 from mapstyle.pipeline import BLOCK, EdgeLabels, EngineChoice, Pipeline, Words, choose_engine
+from mapstyle.sources.store import cache_folder
 from mapstyle.style import Style
 
 FIRST_GUESS = 1.5

@@ -162,7 +162,7 @@ class _Gathered:
             edge = bounds_of({(K.OCEAN, Shape.AREA): ocean})
             true = shores_of_areas(ocean.geometry, edge) if coast is None else shores(coast.geometry)
         elif coast is not None and self.coast_is_directed:
-            sea = build_sea(shapely.get_parts(coast.geometry), dense_bounds(tables, bounds))
+            sea = build_sea(shapely.get_parts(coast.geometry), bulk_bounds(tables, bounds))
             if sea.joined:
                 self.notes.append(f"{self.shown}: {sea.joined} gaps in the coastline were bridged")
             if sea.areas:
@@ -239,7 +239,7 @@ def bounds_of(tables: Mapping[Key, FeatureTable]) -> Box:
     return float(west), float(south), float(east), float(north)
 
 
-def dense_bounds(tables: Mapping[Key, FeatureTable], bounds: Box) -> Box:
+def bulk_bounds(tables: Mapping[Key, FeatureTable], bounds: Box) -> Box:
     """Find the box that holds the middles of 98 % of the features, without the few that lie far outside."""
     boxes = np.concatenate([shapely.bounds(t.geometry) for t in tables.values()])
     middles = (boxes[:, :2] + boxes[:, 2:]) / 2
