@@ -18,7 +18,6 @@ from PIL import Image, PngImagePlugin
 
 from mapstyle.errors import OutputError, nearest
 from mapstyle.exports.metadata import Provenance, aux_xml, world_file
-from mapstyle.fingerprint import fingerprint
 from mapstyle.frame import Frame
 
 _PREFIX = ".mapstyle-"
@@ -299,8 +298,3 @@ def encode_tile(rgb: NDArray[np.uint8]) -> bytes:
     done, data = cv2.imencode(".png", rgb[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 1])
     assert done, "memory is the only thing encoding can run out of"
     return data.tobytes()
-
-
-def pixel_digest(rgb: NDArray[np.uint8]) -> str:
-    """Digest decoded pixels, to compare pictures whatever their files."""
-    return fingerprint(rgb)

@@ -35,12 +35,6 @@ def ramp(plane: Field, low: float, high: float) -> Field:
     return np.clip(out, 0, 1, out=out)
 
 
-def smooth(plane: Field, low: float, high: float) -> Field:
-    """Rise from 0 to 1 with level ends (smoothstep). Reach: 0."""
-    t = ramp(plane, low, high)
-    return t * t * (f32(3) - f32(2) * t)
-
-
 def remainder(plane: Field, period: float | Field) -> Field:
     """Give the positive remainder; ``np.mod`` on floats is many times slower. Reach: 0."""
     p = period if isinstance(period, np.ndarray) else f32(period)
@@ -48,21 +42,6 @@ def remainder(plane: Field, period: float | Field) -> Field:
     np.floor(q, out=q)
     q *= p
     return np.subtract(plane, q, out=q)
-
-
-def wobble(
-    mask: Field, noise: Field, sigma: float, amount: float = 1.0, width: float = 0.16, grow: float = 0.0
-) -> Field:
-    """Redraw a mask's outline by hand: blur, add noise near the edge only, threshold softly.
-
-    Noise is weighted by ``b (1 - b)`` so that it makes no islands on empty ground. Reach: ``ceil(3 sigma)``.
-    """
-    b = blur(mask, sigma)
-    q = b * (f32(1) - b)
-    q *= noise
-    q *= f32(4 * amount)
-    q += b
-    return ramp(q, 0.5 - grow - width, 0.5 - grow + width)
 
 
 def edges(index: NDArray[Any]) -> NDArray[np.bool_]:
@@ -105,12 +84,6 @@ def _indices(height: int, width: int) -> tuple[Field, Field]:
     return gx, gy
 
 
-def world(frame: Frame) -> tuple[Field, Field]:
-    """Give world coordinates of pixels, real pixels modulo 65536, float32: exact, and the same in every frame."""
-    gx, gy = _indices(*frame.shape)
-    return gx + f32(frame.column % 65536), gy + f32(frame.row % 65536)
-
-
 def cast(height: Field, dx: float, dy: float, fall: float, reach: int) -> Field:
     """Give the height of the shadow that a height field casts along (dx, dy), sinking ``fall`` per pixel.
 
@@ -130,13 +103,6 @@ def slope(height: Field, scale: float = 1.0) -> tuple[Field, Field]:
         cv2.Sobel(height, cv2.CV_32F, 1, 0, ksize=3, scale=scale / 8, borderType=cv2.BORDER_REPLICATE),
         cv2.Sobel(height, cv2.CV_32F, 0, 1, ksize=3, scale=scale / 8, borderType=cv2.BORDER_REPLICATE),
     )
-
-
-def over(rgb: Field, colour: Field, alpha: Field) -> None:
-    """Lay a colour (3 numbers or an image) over an RGB image in place. Reach: 0."""
-    for i in range(3):
-        c = colour[..., i] if colour.ndim == 3 else colour[i]
-        rgb[..., i] += alpha * (c - rgb[..., i])
 
 
 @dataclass(frozen=True)
