@@ -18,9 +18,12 @@ from PIL import Image, PngImagePlugin
 
 from mapstyle.errors import OutputError, nearest
 from mapstyle.exports.metadata import Provenance, aux_xml, world_file
+from mapstyle.exports.parameters import clean
 from mapstyle.frame import Frame
 
 _PREFIX = ".mapstyle-"
+_JPEG_ROOM = 65_000
+"""Bytes of EXIF, or of XMP, that a JPEG surely holds: a segment is at most 65535 with its headers."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,11 @@ class Sheet:
 
     frame: Frame
     provenance: Provenance
+
+    @property
+    def description(self) -> str:
+        """The title, or else what any map in this style would be called."""
+        return clean(self.provenance.title) or f"Map in the style {clean(self.provenance.style)}"
 
 
 class Sink(Protocol):
@@ -41,6 +49,9 @@ class Sink(Protocol):
 
     def write(self, frame: Frame, rgb: NDArray[np.uint8]) -> None:
         """Take one block: uint8[height, width, 3], RGB."""
+
+    def describe(self, provenance: Provenance) -> None:
+        """Take what the file is to say of its making, anew: some of it is known only after the last block."""
 
     def finish(self, folder: Path, name: str) -> None:
         """Write the file and what lies beside it into a folder that is still hidden."""
@@ -55,12 +66,17 @@ class _PillowSink:
 
     def __init__(self, sheet: Sheet, work: Path) -> None:
         self._sheet = sheet
+        self._words = self._metadata(sheet)  # now: what cannot be said is noticed before anything is painted
         self._image = Image.new("RGB", (sheet.frame.width, sheet.frame.height))
 
     def write(self, frame: Frame, rgb: NDArray[np.uint8]) -> None:
         """Paste one block."""
         rows, columns = frame.slices(self._sheet.frame)
         self._image.paste(Image.fromarray(np.ascontiguousarray(rgb)), (columns.start, rows.start))
+
+    def describe(self, provenance: Provenance) -> None:
+        """Replace the metadata."""
+        self._words = self._metadata(Sheet(self._sheet.frame, provenance))
 
     def finish(self, folder: Path, name: str) -> None:
         """Write the picture, its world file and its auxiliary file."""
@@ -69,19 +85,12 @@ class _PillowSink:
         (folder / name).with_suffix(self.world_suffix).write_text(world_file(frame), encoding="ascii")
         (folder / f"{name}.aux.xml").write_text(aux_xml(frame), encoding="utf-8")
 
-    def _save(self, path: Path) -> None:
+    def _metadata(self, sheet: Sheet) -> dict[str, Any]:
+        """Give what Pillow's ``save`` takes along into the file."""
         raise NotImplementedError
 
-    def _exif(self) -> bytes:
-        """Give an EXIF block: tags 0x010E description, 0x0131 software, 0x8298 copyright, 0x9286 comment."""
-        provenance = self._sheet.provenance
-        exif = Image.Exif()
-        exif[0x010E] = provenance.title or f"Map in the style {provenance.style}"
-        exif[0x0131] = provenance.software
-        exif[0x8298] = provenance.attribution
-        comment = provenance.as_json(self._sheet.frame)
-        exif.get_ifd(0x8769)[0x9286] = b"ASCII\0\0\0" + comment.encode("ascii")
-        return exif.tobytes()
+    def _save(self, path: Path) -> None:
+        raise NotImplementedError
 
 
 class PngSink(_PillowSink):
@@ -90,16 +99,45 @@ class PngSink(_PillowSink):
     limit = 2**31 - 1
     world_suffix = ".pgw"
 
-    def _save(self, path: Path) -> None:
-        provenance = self._sheet.provenance
+    def _metadata(self, sheet: Sheet) -> dict[str, Any]:
+        provenance = sheet.provenance
         info = PngImagePlugin.PngInfo()
-        info.add_text("Software", provenance.software)
+        info.add_text("Software", clean(provenance.software))
         if provenance.title:
-            info.add_itxt("Title", provenance.title)
+            info.add_itxt("Title", clean(provenance.title))
         if provenance.attribution:
-            info.add_itxt("Copyright", provenance.attribution)
-        info.add_text("mapstyle", provenance.as_json(self._sheet.frame))
-        self._image.save(path, "PNG", compress_level=2, pnginfo=info)
+            info.add_itxt("Copyright", clean(provenance.attribution))
+        info.add_text("mapstyle", provenance.as_json(sheet.frame))
+        if provenance.making is not None:
+            info.add_text("parameters", provenance.parameters(sheet.frame))
+            info.add_itxt("XML:com.adobe.xmp", provenance.xmp())
+        return {"pnginfo": info}
+
+    def _save(self, path: Path) -> None:
+        self._image.save(path, "PNG", compress_level=2, **self._words)
+
+
+def _exif_and_xmp(sheet: Sheet) -> dict[str, Any]:
+    """Give the blocks of a JPEG or WebP file.
+
+    The EXIF comment belongs to the ``parameters`` of a model's picture: their readers look there and nowhere else,
+    and want UTF-16 with the high byte first. The JSON then goes into the XMP packet, which such a picture has
+    anyway and which is the place made for anyone's own names: galleries show a description as a caption, and
+    programs drop a maker's note that is not theirs. A painter's picture has its JSON in the comment, for all to see.
+    """
+    provenance = sheet.provenance
+    exif = Image.Exif()  # tags: 0x010E description, 0x0131 software, 0x8298 copyright, 0x9286 comment
+    exif[0x010E] = sheet.description.encode()
+    exif[0x0131] = clean(provenance.software).encode()
+    exif[0x8298] = clean(provenance.attribution).encode()
+    made = provenance.as_json(sheet.frame)
+    if provenance.making is None:
+        comment = b"ASCII\0\0\0" + made.encode("ascii")
+    else:
+        comment = b"UNICODE\0" + provenance.parameters(sheet.frame).encode("utf-16-be")
+    exif.get_ifd(0x8769)[0x9286] = comment
+    xmp = provenance.xmp(made).encode()
+    return {"exif": exif.tobytes(), **({"xmp": xmp} if xmp else {})}
 
 
 class JpegSink(_PillowSink):
@@ -108,8 +146,18 @@ class JpegSink(_PillowSink):
     limit = 65_500
     world_suffix = ".jgw"
 
+    def _metadata(self, sheet: Sheet) -> dict[str, Any]:
+        words = _exif_and_xmp(sheet)
+        longest = max(len(block) for block in words.values())
+        if longest > _JPEG_ROOM:
+            raise OutputError(
+                f"what is to be said of how the picture was made takes {longest} bytes, and a .jpg holds {_JPEG_ROOM}; "
+                "write .png or .webp instead, or shorten title and prompt"
+            )
+        return words
+
     def _save(self, path: Path) -> None:
-        self._image.save(path, "JPEG", quality=92, subsampling=0, optimize=True, exif=self._exif())
+        self._image.save(path, "JPEG", quality=92, subsampling=0, optimize=True, **self._words)
 
 
 class WebpSink(_PillowSink):
@@ -118,8 +166,11 @@ class WebpSink(_PillowSink):
     limit = 16_383
     world_suffix = ".wld"
 
+    def _metadata(self, sheet: Sheet) -> dict[str, Any]:
+        return _exif_and_xmp(sheet)
+
     def _save(self, path: Path) -> None:
-        self._image.save(path, "WEBP", quality=90, method=4, exif=self._exif())
+        self._image.save(path, "WEBP", quality=90, method=4, **self._words)
 
 
 class GeoTiffSink:
@@ -141,6 +192,20 @@ class GeoTiffSink:
             dtype="uint8", crs=sheet.frame.grid.crs, transform=Affine(size, 0, west, 0, -size, north),
             tiled=True, blockxsize=512, blockysize=512, interleave="pixel", photometric="RGB", BIGTIFF="IF_SAFER",
         )  # fmt: skip
+        self.describe(sheet.provenance)
+
+    def describe(self, provenance: Provenance) -> None:
+        """Replace the metadata."""
+        sheet = Sheet(self._sheet.frame, provenance)
+        self._tags = {
+            "TIFFTAG_SOFTWARE": clean(provenance.software),
+            "TIFFTAG_COPYRIGHT": clean(provenance.attribution),
+            "TIFFTAG_IMAGEDESCRIPTION": sheet.description,
+            "MAPSTYLE": provenance.as_json(sheet.frame),
+        }
+        if provenance.making is not None:
+            self._tags["parameters"] = provenance.parameters(sheet.frame)
+        self._xmp = provenance.xmp()
 
     def write(self, frame: Frame, rgb: NDArray[np.uint8]) -> None:
         """Write one block through to disk."""
@@ -154,13 +219,11 @@ class GeoTiffSink:
         import rasterio
         from rasterio.shutil import copy
 
-        provenance = self._sheet.provenance
-        self._dataset.update_tags(
-            TIFFTAG_SOFTWARE=provenance.software,
-            TIFFTAG_COPYRIGHT=provenance.attribution,
-            TIFFTAG_IMAGEDESCRIPTION=provenance.title or f"Map in the style {provenance.style}",
-            MAPSTYLE=provenance.as_json(self._sheet.frame),
-        )
+        self._dataset.update_tags(**self._tags)  # not before: here a full disk is noticed
+        if self._xmp:
+            # GDAL takes XMP (tag 700) as one string, rasterio only names with values, which it joins with "=".
+            before, _, after = self._xmp.partition("=")
+            self._dataset.update_tags(ns="xml:XMP", **{before: after})
         self._dataset.close()
         with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True, GDAL_CACHEMAX=256):
             copy(
