@@ -1,0 +1,1 @@
+"""Audit: evidence in finished pictures becomes findings."""
