@@ -2,19 +2,28 @@
 
 import ctypes
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
+from pathlib import Path
+from threading import Lock
+from typing import TypeVar
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from mapstyle.compose import compose
-from mapstyle.controls import ControlDrawer
-from mapstyle.engines.base import Engine, EngineSpec
-from mapstyle.engines.painter import PainterSpec
+from mapstyle.controls import CONTROLS, ControlDrawer
+from mapstyle.engines.base import Engine, EngineSpec, ModelEngine, View, Watch
+from mapstyle.engines.diffusion.fit import choose as choose_fit
+from mapstyle.engines.diffusion.fit import look
+from mapstyle.engines.diffusion.profiles import resolve
+from mapstyle.engines.diffusion.registry import MissingWeightsError, Registry
+from mapstyle.engines.diffusion.spec import DiffusionSpec, find_parts
+from mapstyle.engines.painter import ALIGN, PainterSpec
 from mapstyle.errors import EngineError
 from mapstyle.fingerprint import fingerprint
 from mapstyle.frame import Frame
@@ -22,12 +31,12 @@ from mapstyle.image import MapImage, Scene
 from mapstyle.ink import draw_ink
 from mapstyle.labels import HALO_REACH, LabelPlacer, draw_labels, drop_cut
 from mapstyle.layers import Layers
+from mapstyle.making import Making
 from mapstyle.placed import PlacedLabel
 from mapstyle.style import Style
 
-ALIGN = 64
-"""Painted windows begin and end on multiples of this many logical pixels: vector instructions then never
-meet a ragged end, and work at reduced size starts on whole steps of the world."""
+_CALM_REACH = 64
+"""Logical pixels beyond a frame from which labels still calm it."""
 BLOCK = 512
 """Logical pixels on the side of a block. Windows of this size stay in the cache (measured, docs/log.md)."""
 
@@ -69,12 +78,54 @@ class Painted:
     sheet: MapImage | None = None
 
 
-def choose_engine(style: Style, choice: EngineChoice) -> tuple[EngineSpec, str]:
-    """Settle who paints, and say why."""
+def choose_engine(
+    style: Style, choice: EngineChoice, device: str = "auto", cache: Path | None = None
+) -> tuple[EngineSpec, str]:
+    """Settle who paints, and say why.
+
+    Args:
+        style: the look.
+        choice: as asked; AUTO is SDXL when a CUDA device and the style's weights are here, else the painter.
+        device: what a model runs on; ``auto`` looks for one.
+        cache: folder in which a model keeps finished windows.
+
+    Raises:
+        EngineError: SDXL was asked for, and something that it needs is not here.
+        StyleError: settings of the style's diffusion section that do not go together.
+    """
+    painter = PainterSpec(style.painter)
+    if choice is EngineChoice.PAINTER:
+        return painter, "painter (as asked)"
     if choice is EngineChoice.SDXL:
-        raise EngineError("the sdxl engine is not in this version; leave out --engine, and the painter paints")
-    why = "as asked" if choice is EngineChoice.PAINTER else "it needs no GPU and no download"
-    return PainterSpec(style.painter), f"painter ({why})"
+        return _sdxl(style, painter, device, cache)
+    if style.diffusion is None:
+        return painter, "painter (this style has no diffusion section)"
+    try:
+        spec, why = _sdxl(style, painter, device, cache)
+    except MissingWeightsError:
+        return painter, "painter (it needs no GPU and no download)"
+    except EngineError as error:
+        return painter, f"painter (sdxl cannot run: {error})"
+    if not spec.fit.device.startswith("cuda"):
+        return painter, "painter (no CUDA device; --engine sdxl runs without one, slowly)"
+    return spec, why
+
+
+def _sdxl(style: Style, painter: PainterSpec, device: str, cache: Path | None) -> tuple[DiffusionSpec, str]:
+    if style.diffusion is None:
+        raise EngineError(f"the style {style.name} has no [diffusion] section; add one, or let the painter paint")
+    plan = resolve(style.diffusion)
+    parts = find_parts(style.diffusion, style.name, style.folder, Registry())
+    nets = sum(part.role == "controlnet" for part in parts)
+    fit = choose_fit(look(device), plan, nets, style.diffusion.batch)
+    windows = None if cache is None else cache / "windows"
+    spec = DiffusionSpec(style.diffusion, plan, painter, parts, fit, windows)
+    slow = "; without a GPU this takes minutes a picture" if fit.device == "cpu" else ""
+    compiled = ", compiled" if style.diffusion.compile else ""
+    return spec, (
+        f"sdxl ({fit.describe}{compiled}; {style.diffusion.profile}: {plan.executed} of {plan.steps} steps "
+        f"in {len(plan.phases)} phases{slow})"
+    )
 
 
 class Pipeline:
@@ -93,6 +144,7 @@ class Pipeline:
         words: Words = Words.BURN,
         edge_labels: EdgeLabels = EdgeLabels.CUT,
         sheet_frame: Frame | None = None,
+        watch: Watch | None = None,
     ) -> None:
         """Make ready to render.
 
@@ -105,6 +157,7 @@ class Pipeline:
             words: what becomes of labels.
             edge_labels: DROP leaves out labels over the edge of ``sheet_frame`` and moves no other.
             sheet_frame: the whole picture that the frames are parts of.
+            watch: who looks on while the engine works.
         """
         self.layers = layers
         self.style = style
@@ -115,6 +168,8 @@ class Pipeline:
         self._drawer = ControlDrawer(layers, style.levels)
         self._placer = None if words is Words.NONE else LabelPlacer(layers, style.labels, language)
         self._engine: Engine | None = None
+        self._watch = watch
+        self._loading = Lock()
 
     @property
     def missing_scripts(self) -> tuple[str, ...]:
@@ -129,55 +184,87 @@ class Pipeline:
         return drop_cut(placed, self._edge) if self._edge is not None else placed
 
     def scene(self, frame: Frame, more: frozenset[str] = frozenset()) -> Scene:
-        """Draw the controls that the engine and the ink look at, and ``more``."""
+        """Draw the planes that the engine and the ink look at, and ``more``."""
         needs = self.spec.needs | self.style.ink.needs | more
-        labels = self.labels(frame.pad(ALIGN)) if "calm" in needs else []
+        labels = self.labels(frame.pad(_CALM_REACH)) if "calm" in needs else []
         return self._drawer.scene(frame, needs, labels)
 
-    def render(self, frame: Frame) -> Painted:
-        """Render one frame in one pass; furniture is not part of it."""
+    def control(self, name: str, frame: Frame) -> NDArray[np.uint8]:
+        """Draw a control image: uint8[height, width, 3], RGB."""
+        kind = CONTROLS[name]
+        around = frame.pad(kind.reach)
+        labels = self.labels(around.pad(_CALM_REACH)) if "calm" in kind.needs else []
+        drawn = kind.draw(self._drawer.scene(around, kind.needs, labels))
+        return np.ascontiguousarray(drawn.rgb[frame.slices(around)])
+
+    def render(self, frame: Frame, ground: MapImage | None = None) -> Painted:
+        """Render one frame in one pass; furniture is not part of it.
+
+        Args:
+            frame: where.
+            ground: painted already, around the frame, at its address in the home world.
+        """
         picture = np.empty((*frame.shape, 4), np.uint8)
         sheet = np.zeros_like(picture) if self._words is Words.SHEET else None
         for part, home in frame.world_pieces():
             # A place past the antimeridian is rendered from the address at which everybody else renders it.
-            done = self._render_home(home)
+            done = self._render_home(home, ground)
             picture[part.slices(frame)] = done.image.rgba
             if sheet is not None and done.sheet is not None:
                 sheet[part.slices(frame)] = done.sheet.rgba
         return Painted(MapImage(frame, picture), None if sheet is None else MapImage(frame, sheet))
 
     def blocks(self, frame: Frame, workers: int = 1, size: int = BLOCK) -> Iterator[Painted]:
-        """Render a frame as blocks anchored to the grid, a few at a time, in reading order."""
+        """Render a frame as blocks anchored to the grid, a few at a time; always in the same order."""
         step = size * frame.grid.pixel_ratio
-        pieces = list(frame.pieces(step, step))
-        if workers <= 1:
-            yield from map(self.render, pieces)
-            return
-        waiting: deque[Future[Painted]] = deque()
-        with ThreadPoolExecutor(workers) as pool:
+        with ThreadPoolExecutor(max(1, workers)) as pool:
+            if self.spec.block:
+                tasks = self._fields(frame, step)
+            else:
+                tasks = (partial(self.render, piece) for piece in frame.pieces(step, step))
+            yield from _in_order(tasks, pool, 2 * workers if workers > 1 else 0)
+
+    def _fields(self, frame: Frame, step: int) -> Iterator[Callable[[], Painted]]:
+        """Give the blocks of a frame whose ground is painted in fields as large as the engine likes best.
+
+        The engine is already at the next field while the blocks of this one are inked, lettered and encoded.
+        """
+        side = self.spec.block * frame.grid.pixel_ratio
+        fields = [part for piece in frame.pieces(side, side) for part, _ in piece.world_pieces()]
+        with ThreadPoolExecutor(1) as engine:
+            waiting = deque([engine.submit(self._field, fields[0])])
             try:
-                for piece in pieces:
-                    waiting.append(pool.submit(self.render, piece))
-                    if len(waiting) > 2 * workers:
-                        yield waiting.popleft().result()
-                while waiting:
-                    yield waiting.popleft().result()
+                for i, field in enumerate(fields):
+                    if i + 1 < len(fields):
+                        waiting.append(engine.submit(self._field, fields[i + 1]))
+                    ground = waiting.popleft().result()
+                    for piece in field.pieces(step, step):
+                        yield partial(self.render, piece, ground)
             finally:
                 for future in waiting:
                     future.cancel()
 
+    def _field(self, field: Frame) -> MapImage:
+        """Paint a field's ground, with what halos see around it, at its address in the home world."""
+        ((_, home),) = field.world_pieces()
+        around = home.pad(HALO_REACH)
+        painted = self._ground(around, self)
+        return MapImage(around, np.dstack([painted, np.full(around.shape, 255, np.uint8)]))
+
     def base(self, frame: Frame) -> NDArray[np.uint8]:
         """Paint the ground as a diffusion model wants to start from: uint8[height, width, 3], no labels."""
-        return self._paint(frame, base=True)[0]
+        return PainterSpec(self.style.painter).load().paint(frame, self, self.seed, base=True)
 
-    def _render_home(self, frame: Frame) -> Painted:
+    def _render_home(self, frame: Frame, ground: MapImage | None = None) -> Painted:
         labels = self.labels(frame) if self._words in (Words.BURN, Words.SHEET) else []
-        margin = HALO_REACH if labels else 0
-        around = frame.pad(margin)
-        ground, scene = self._paint(around)
-        rgba = np.dstack([ground, np.full(around.shape, 255, np.uint8)])
-        image = MapImage(around, rgba)
-        ink = draw_ink(scene, self.style.ink)
+        around = frame.pad(HALO_REACH if labels else 0)
+        view = _View(self)
+        if ground is None:
+            painted = self._ground(around, view)
+            image = MapImage(around, np.dstack([painted, np.full(around.shape, 255, np.uint8)]))
+        else:
+            image = ground.crop(around)
+        ink = draw_ink(view.drawn(around), self.style.ink) if self.style.ink.needs else None
         if ink is not None:
             image = compose(image, [ink.crop(around)])
         words = draw_labels(labels, image, self.style.labels, frame) if labels else None
@@ -186,18 +273,69 @@ class Pipeline:
             image = compose(image, [words])
         return Painted(image, words)
 
-    def _paint(self, frame: Frame, base: bool = False) -> tuple[NDArray[np.uint8], Scene]:
-        window = frame.pad(self.spec.reach).align(ALIGN)
-        scene = self.scene(window)
-        if self._engine is None:
-            _settle_process()
-            self._engine = self.spec.load()
-        painted = self._engine.paint(scene, self.seed, base)
-        return painted[frame.slices(window)], scene
+    def _ground(self, frame: Frame, view: View) -> NDArray[np.uint8]:
+        return self.engine.paint(frame, view, self.seed)
+
+    @property
+    def engine(self) -> Engine:
+        """The engine, loaded when it is first asked for."""
+        with self._loading:
+            if self._engine is None:
+                _settle_process()
+                self._engine = self.spec.load(self._watch)
+        return self._engine
+
+    @property
+    def making(self) -> Making | None:
+        """How a model painted the ground; None when no model did."""
+        return self.engine.making(self.seed) if isinstance(self.engine, ModelEngine) else None
 
     def identity(self, sources: str, options: Sequence[str] = ()) -> str:
         """Digest everything that decides the pixels of this run."""
         return fingerprint(sources, self.style.digest, self.spec.identity(), self.seed, list(options), self.layers.grid)
+
+
+class _View:
+    """What an engine sees while one frame is rendered; the last scene is kept, for the ink."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
+        self._last: Scene | None = None
+
+    def scene(self, frame: Frame) -> Scene:
+        """See :class:`mapstyle.engines.base.View`."""
+        self._last = self._pipeline.scene(frame)
+        return self._last
+
+    def control(self, name: str, frame: Frame) -> NDArray[np.uint8]:
+        """See :class:`mapstyle.engines.base.View`."""
+        return self._pipeline.control(name, frame)
+
+    def drawn(self, frame: Frame) -> Scene:
+        """Give a scene that covers a frame: the last one, if it does."""
+        last = self._last
+        return last if last is not None and last.frame.contains(frame) else self.scene(frame.align(ALIGN))
+
+
+_T = TypeVar("_T")
+
+
+def _in_order(tasks: Iterable[Callable[[], _T]], pool: ThreadPoolExecutor, ahead: int) -> Iterator[_T]:
+    """Carry out tasks in threads, at most ``ahead`` before the one that is waited for; give results in order."""
+    waiting: deque[Future[_T]] = deque()
+    try:
+        for task in tasks:
+            if not ahead:
+                yield task()
+                continue
+            waiting.append(pool.submit(task))
+            if len(waiting) > ahead:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()
 
 
 def _settle_process() -> None:

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import platformdirs
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator
 
+from mapstyle.controls import CONTROLS
+from mapstyle.engines.diffusion.settings import Diffusion
 from mapstyle.engines.painter import Recipe
 from mapstyle.errors import StyleError, explain, nearest
 from mapstyle.fingerprint import fingerprint
@@ -17,6 +19,8 @@ from mapstyle.labels.settings import LabelSettings
 from mapstyle.levels import Levels
 
 FILE = "style.toml"
+PICTURES = ("painter", "imagery")
+"""Pictures that a diffusion control may come from, beside the drawn ones."""
 
 
 class Style(BaseModel):
@@ -29,14 +33,32 @@ class Style(BaseModel):
     summary: str = Field(description="one sentence on how it looks")
     seed: int = Field(1, ge=0, lt=2**31, description="the map's seed when none is given")
     painter: Recipe = Field(description="medium and brushes of the CPU engine")
+    diffusion: Diffusion | None = Field(None, description="what SDXL makes of it; a style without is painted only")
     levels: Levels = Field(default_factory=Levels, description="what appears from which level, line widths")
     ink: InkSettings = Field(default_factory=InkSettings, description="lines drawn back over the ground")
     labels: LabelSettings = Field(default_factory=LabelSettings, description="type")
     credits: tuple[str, ...] = Field((), description="whom and what the look was learned from")
 
+    _folder: Path | None = PrivateAttr(None)
+
+    @field_validator("diffusion")
+    @classmethod
+    def _check_controls(cls, diffusion: Diffusion | None) -> Diffusion | None:
+        for control in diffusion.controls if diffusion else ():
+            if control.image not in CONTROLS and control.image not in PICTURES:
+                raise ValueError(
+                    f"no control called '{control.image}'. {nearest(control.image, {*CONTROLS, *PICTURES})}"
+                )
+        return diffusion
+
+    @property
+    def folder(self) -> Path | None:
+        """Where it was read from; paths in it begin there."""
+        return self._folder
+
     @property
     def digest(self) -> str:
-        """Digest of everything in the style that decides pixels."""
+        """Digest of everything in the style that decides pixels, but for the engine that paints with a model."""
         brushes = {name: brush.model_dump() for name, brush in self.painter.brushes.items()}
         return fingerprint(
             self.painter.medium,
@@ -105,9 +127,11 @@ def load_style(name: str, changes: Sequence[str] = ()) -> Style:
         apply_change(raw, change)
     raw.setdefault("name", folder.resolve().name)
     try:
-        return Style.model_validate(raw)
+        style = Style.model_validate(raw)
     except ValidationError as error:
         raise StyleError(f"{file}: {explain(error, Style)}") from None
+    style._folder = folder.resolve()
+    return style
 
 
 def apply_change(raw: dict[str, Any], change: str) -> None:

@@ -9,6 +9,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from mapstyle import pipeline as line
+from mapstyle.engines.painter import recipe
 from mapstyle.frame import Frame, Grid
 from mapstyle.job import Data, Extent
 from mapstyle.pipeline import EdgeLabels, EngineChoice, Pipeline, choose_engine
@@ -222,10 +223,10 @@ def test_halving_the_engines_reach_is_noticed(style, ground, level, cache, monke
         return pipeline_for(data, grid, style, cache)
 
     assert not disagree(maker, whole, parts[:9])
-    true = line.PainterSpec.reach.func  # type: ignore[attr-defined]
+    true = recipe.PainterSpec.reach.func  # type: ignore[attr-defined]
     # With the usual alignment a small window is padded further than it asks for; washes work at half size too.
-    monkeypatch.setattr(line, "ALIGN", 16 if style == "watercolour" else 2)
-    monkeypatch.setattr(line.PainterSpec, "reach", property(lambda self: true(self) // 2))
+    monkeypatch.setattr(recipe, "ALIGN", 16 if style == "watercolour" else 2)
+    monkeypatch.setattr(recipe.PainterSpec, "reach", property(lambda self: true(self) // 2))
     assert disagree(maker, whole, parts)
 
 

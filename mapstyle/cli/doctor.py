@@ -128,9 +128,55 @@ def _accelerators() -> "list[tuple[str, bool, str, str]]":
         )
         told = asked.stdout.strip().replace("\n", "; ") if asked.returncode == 0 else ""
     out.append(("GPU", bool(told), told or "no CUDA device; the painter needs none", ""))
-    torch = importlib.util.find_spec("torch") is not None
-    told = "torch is installed" if torch else "torch is not installed"
-    out.append(("diffusion (sdxl)", False, f"{told}; the engine itself comes in a later version", "use the painter"))
+    out.append(_diffusion())
+    out += _weights()
+    detectors = importlib.util.find_spec("controlnet_aux") is not None
+    told = "installed" if detectors else "only controls with a detector need it"
+    out.append(("controlnet_aux", detectors, told, "" if detectors else "pip install 'mapstyle[aux]'"))
     ray = importlib.util.find_spec("ray") is not None
     out.append(("Ray", ray, "installed" if ray else "not needed yet: tiles come in a later version", ""))
+    return out
+
+
+def _diffusion() -> "tuple[str, bool, str, str]":
+    """Tell what a model would run on."""
+    from mapstyle.engines.diffusion.fit import GIB, check_libraries, look
+    from mapstyle.errors import EngineError
+
+    try:
+        machine = look()
+        check_libraries()
+    except EngineError as error:
+        told, _, cure = str(error).rpartition(": ")
+        return "diffusion (sdxl)", False, told, cure
+    free = f", {machine.free / GIB:.0f} GB free" if machine.free else ""
+    slow = "; slow without a GPU" if machine.device == "cpu" else ""
+    return "diffusion (sdxl)", True, f"on {machine.name}{free}{slow}", ""
+
+
+def _weights() -> "list[tuple[str, bool, str, str]]":
+    """Tell which styles have all the weights that they need."""
+    from mapstyle.engines.diffusion.profiles import resolve
+    from mapstyle.engines.diffusion.registry import MissingWeightsError, Registry, needed
+    from mapstyle.errors import MapstyleError
+    from mapstyle.style import find_styles, load_style
+
+    registry = Registry()
+    out = []
+    for name, folder in sorted(find_styles().items()):
+        try:
+            style = load_style(str(folder))
+            if style.diffusion is None:
+                continue
+            missing = 0
+            for _, ref in needed(style.diffusion, resolve(style.diffusion)):
+                try:
+                    registry.locate(ref, name, style.folder)
+                except MissingWeightsError:
+                    missing += 1
+        except MapstyleError as error:
+            out.append((f"weights: {name}", False, "cannot be looked up", str(error)))
+            continue
+        told = f"{missing} missing; only sdxl needs them" if missing else "all here"
+        out.append((f"weights: {name}", not missing, told, f"mapstyle models pull {name}" if missing else ""))
     return out

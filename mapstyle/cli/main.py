@@ -8,7 +8,7 @@ import sys
 import typer
 
 from mapstyle import __version__
-from mapstyle.cli import controls, demo, doctor, render, styles
+from mapstyle.cli import controls, demo, doctor, explain, models, render, reproduce, styles
 
 app = typer.Typer(
     name="mapstyle",
@@ -21,8 +21,11 @@ app = typer.Typer(
 app.command("render")(render.render)
 app.command("controls")(controls.controls)
 app.command("demo")(demo.demo)
+app.command("explain")(explain.explain)
+app.command("reproduce")(reproduce.reproduce)
 app.command("doctor")(doctor.doctor)
 app.add_typer(styles.app, name="styles")
+app.add_typer(models.app, name="models")
 
 
 def _version(wanted: bool) -> None:

@@ -73,7 +73,13 @@ Changes = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="Change one setting of the style; may be repeated."),
 ]
 Seed = Annotated[int | None, typer.Option("--seed", metavar="N", min=0, help="Another hand, same style.")]
-Engine = Annotated[EngineName, typer.Option("--engine", help="Who paints.")]
+Engine = Annotated[
+    EngineName,
+    typer.Option("--engine", help="Who paints; auto is sdxl when a CUDA device and the style's weights are here."),
+]
+Device = Annotated[
+    str, typer.Option("--device", help="What a model runs on: auto, cuda, cuda:1, mps or cpu.", show_default=True)
+]
 Words = Annotated[
     LabelWay,
     typer.Option(

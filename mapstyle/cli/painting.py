@@ -2,9 +2,11 @@
 
 import json
 import os
+import shlex
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ from mapstyle import __version__
 from mapstyle.cli.opening import Opened
 from mapstyle.cli.talk import Talk
 from mapstyle.compose import overlay
+from mapstyle.engines.base import EngineSpec, Watch
 from mapstyle.errors import OutputError
 from mapstyle.exports.metadata import Provenance
 from mapstyle.exports.picture import Sheet, check_output, open_sink, write_text
@@ -27,6 +30,8 @@ from mapstyle.style import Style
 
 FIRST_GUESS = 1.5
 """Seconds a megapixel takes a core, before this machine has painted anything in a style."""
+FIRST_GUESS_EVALUATION = 0.1
+"""Seconds a window takes a GPU for one step, before this machine has run a model."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,7 @@ class Request:
     look: Style
     seed: int | None = None
     engine: str = "auto"
+    device: str = "auto"
     words: str = "burn"
     language: str = ""
     edge_labels: str = "cut"
@@ -50,6 +56,11 @@ class Request:
         if self.attribution is None:
             return opened.data.atlas.attribution
         return "" if self.attribution.strip().lower() == "none" else self.attribution
+
+    @cached_property
+    def chosen(self) -> tuple[EngineSpec, str]:
+        """Settle who paints, and why; once."""
+        return choose_engine(self.look, EngineChoice(self.engine), self.device, cache_folder())
 
     @property
     def cores(self) -> int:
@@ -67,51 +78,60 @@ def cores() -> int:
 def describe(opened: Opened, request: Request, output: Path, talk: Talk) -> None:
     """Say what is about to be done: extent, level, pixels, engine, style, expected time."""
     frame = opened.frame
-    _, who = choose_engine(request.look, EngineChoice(request.engine))
+    spec, who = request.chosen
     west, south, east, north = frame.lonlat_bounds()
     grid = frame.grid
     level = f"level {grid.level:g}" + ("" if grid.is_web_mercator else f", {grid.crs} at {grid.resolution:g} m")
-    seconds = frame.width * frame.height / 1e6 * _rate(request.look.name) / request.cores
+    work = spec.work(frame)
+    if work is None:
+        seconds = frame.width * frame.height / 1e6 * _rate(request.look.name, FIRST_GUESS) / request.cores
+        cost = ""
+    else:
+        seconds = work * _rate(_rate_key(request), FIRST_GUESS_EVALUATION)
+        cost = f", {work} evaluations ({spec.overhead(frame):.1f} times those of lone windows)"
     talk.say(
         f"{output}: {frame.width} x {frame.height} px, {level}, "
-        f"{west:.5f},{south:.5f},{east:.5f},{north:.5f}, style {request.look.name}, engine {who}, "
+        f"{west:.5f},{south:.5f},{east:.5f},{north:.5f}, style {request.look.name}, engine {who}{cost}, "
         f"about {seconds:.0f} s",
         width=frame.width, height=frame.height, level=grid.level, crs=grid.crs,
-        bounds=[west, south, east, north], style=request.look.name, expected_seconds=round(seconds, 1),
+        bounds=[west, south, east, north], style=request.look.name, engine=spec.name, evaluations=work,
+        expected_seconds=round(seconds, 1),
     )  # fmt: skip
 
 
 def paint(opened: Opened, request: Request, output: Path, talk: Talk) -> None:
     """Paint the picture and write it, with what belongs beside it."""
     frame = opened.frame
-    spec, _ = choose_engine(request.look, EngineChoice(request.engine))
+    spec, _ = request.chosen
     words = Words(request.words)
     beside = _beside(output, words, frame, request.overwrite)
-    pipeline = Pipeline(
-        opened.layers, request.look, spec, request.seed, request.language, words,
-        EdgeLabels(request.edge_labels), frame,
-    )  # fmt: skip
     patches = furniture(frame, request.title or "", request.credit(opened))
     for text in (request.title or "", request.credit(opened)):
         if text.strip() and not furniture(frame, "", text):
             talk.say(f"note: the picture is too small for '{text}'; say it beside the picture")
+    work = spec.work(frame)
     step = BLOCK * frame.grid.pixel_ratio
-    count = sum(1 for _ in frame.pieces(step, step))
-    sheet = Sheet(frame, _provenance(opened, request, spec.name, pipeline))
+    count = sum(1 for _ in frame.pieces(step, step)) if work is None else work
     begun = time.monotonic()
     labels_apart: NDArray[np.uint8] | None = None
     if words is Words.SHEET:
         labels_apart = np.zeros((*frame.shape, 4), np.uint8)
-    with (
-        open_sink(output, sheet, request.overwrite) as sink,
-        talk.progress(f"painting {output.name}", count, "blocks") as advance,
-    ):
-        for painted in pipeline.blocks(frame, request.cores):
-            image = _furnish(painted.image, frame, patches)
-            sink.write(image.frame, image.rgba[..., :3])
-            if labels_apart is not None and painted.sheet is not None:
-                labels_apart[painted.sheet.frame.slices(frame)] = painted.sheet.rgba
-            advance.step()
+    with talk.progress(f"painting {output.name}", count, "blocks" if work is None else "evaluations") as advance:
+        pipeline = Pipeline(
+            opened.layers, request.look, spec, request.seed, request.language, words,
+            EdgeLabels(request.edge_labels), frame, Watch(talk.say, advance.step),
+        )  # fmt: skip
+        sheet = Sheet(frame, _provenance(opened, request, pipeline))
+        with open_sink(output, sheet, request.overwrite) as sink:
+            for painted in pipeline.blocks(frame, request.cores):
+                image = _furnish(painted.image, frame, patches)
+                sink.write(image.frame, image.rgba[..., :3])
+                if labels_apart is not None and painted.sheet is not None:
+                    labels_apart[painted.sheet.frame.slices(frame)] = painted.sheet.rgba
+                if work is None:
+                    advance.step()
+            # Only now is it known whether memory ran out on the way.
+            sink.describe(_provenance(opened, request, pipeline))
     if labels_apart is not None and beside is not None:
         _write_sheet(beside, labels_apart)
     if words is Words.VECTOR and beside is not None:
@@ -119,7 +139,9 @@ def paint(opened: Opened, request: Request, output: Path, talk: Talk) -> None:
     for script in pipeline.missing_scripts:
         talk.say(f"note: {script}")
     spent = time.monotonic() - begun
-    if frame.width * frame.height > 500_000:  # in smaller ones, starting up is most of the time
+    if work is not None:
+        _remember_rate(_rate_key(request), spent / max(work, 1))
+    elif frame.width * frame.height > 500_000:  # in smaller ones, starting up is most of the time
         _remember_rate(request.look.name, spent * request.cores / (frame.width * frame.height / 1e6))
     talk.result(str(output), seconds=round(spent, 2))
     if beside is not None:
@@ -171,22 +193,23 @@ def _furnish(image: MapImage, sheet: Frame, patches: Sequence[Patch]) -> MapImag
     return MapImage(image.frame, rgba)
 
 
-def _provenance(opened: Opened, request: Request, engine: str, pipeline: Pipeline) -> Provenance:
+def _provenance(opened: Opened, request: Request, pipeline: Pipeline) -> Provenance:
     return Provenance(
         title=request.title or "",
         attribution=request.credit(opened),
         software=f"mapstyle {__version__}",
         style=request.look.name,
         style_digest=request.look.digest,
-        engine=engine,
+        engine=pipeline.spec.name,
         seed=pipeline.seed,
         sources=opened.digest,
         more={
             "labels": request.words,
             "language": request.language,
             "edge_labels": request.edge_labels,
-            "changes": " ".join(request.changes),
+            "changes": shlex.join(request.changes),
         },
+        making=pipeline.making,
     )
 
 
@@ -194,19 +217,24 @@ def _rates_file() -> Path:
     return cache_folder() / f"rates-{fingerprint(__version__)[:8]}.json"
 
 
-def _rate(style: str) -> float:
-    """Give the seconds a megapixel took a core here, last time."""
+def _rate_key(request: Request) -> str:
+    """Name what an evaluation's time depends on."""
+    return f"{request.look.name}, {request.chosen[1]}"
+
+
+def _rate(key: str, guess: float) -> float:
+    """Give the seconds that a megapixel took a core, or an evaluation took, the last time here."""
     try:
-        return float(json.loads(_rates_file().read_text())[style])
+        return float(json.loads(_rates_file().read_text())[key])
     except (OSError, ValueError, KeyError, TypeError):
-        return FIRST_GUESS
+        return guess
 
 
-def _remember_rate(style: str, seconds: float) -> None:
+def _remember_rate(key: str, seconds: float) -> None:
     file = _rates_file()
     try:
         known = json.loads(file.read_text()) if file.exists() else {}
-        known[style] = round(seconds, 4)
+        known[key] = round(seconds, 4)
         file.parent.mkdir(parents=True, exist_ok=True)
         write_text(file, json.dumps(known))
     except (OSError, ValueError, OutputError):

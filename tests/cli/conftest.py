@@ -57,3 +57,29 @@ def town() -> str:
 @pytest.fixture
 def heights() -> str:
     return str(packaged("sample_data") / "doggerhaven-elevation.tif")
+
+
+@pytest.fixture(scope="session")
+def small_zoo(tmp_path_factory):
+    """Small real models, and torch ready to run them the same way every time."""
+    import torch
+    from small.operators import declare_missing_operators
+    from small.zoo import make_zoo
+
+    declare_missing_operators()
+    torch.set_num_threads(1)
+    return make_zoo(tmp_path_factory.mktemp("zoo"))
+
+
+@pytest.fixture
+def small_style(small_zoo, tmp_path_factory, monkeypatch) -> Callable[..., str]:
+    """Write a style that the small models paint; gives the path of its folder."""
+    from small.style import write_style
+
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("MAPSTYLE_MODELS", str(tmp_path_factory.getbasetemp() / "models"))
+
+    def write(**changes: object) -> str:
+        return str(write_style(tmp_path_factory.mktemp("style"), small_zoo, **changes))
+
+    return write

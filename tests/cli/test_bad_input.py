@@ -236,10 +236,6 @@ def test_a_place_that_is_not_there_offers_what_is(cli, tmp_path, town):
     refused(said, tmp_path, "Xyzzyville Zoo")
 
 
-def test_the_sdxl_engine_is_honest(cli, tmp_path, town):
-    refused(cli("render", town, "-o", tmp_path / "out.png", "--engine", "sdxl", *SMALL), tmp_path, "sdxl")
-
-
 def test_controls_into_a_file(cli, tmp_path, town):
     (tmp_path / "taken").write_text("x")
     said = cli("controls", town, "-o", tmp_path / "taken", *SMALL)

@@ -1,5 +1,5 @@
 """The painter: our own engine, which needs nothing but a CPU."""
 
-from mapstyle.engines.painter.recipe import Painter, PainterSpec, Recipe
+from mapstyle.engines.painter.recipe import ALIGN, Painter, PainterSpec, Recipe
 
-__all__ = ["Painter", "PainterSpec", "Recipe"]
+__all__ = ["ALIGN", "Painter", "PainterSpec", "Recipe"]

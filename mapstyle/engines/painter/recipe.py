@@ -9,15 +9,21 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from mapstyle.engines.base import View, Watch
 from mapstyle.engines.painter import diorama, pen, wash
 from mapstyle.engines.painter.brush import Brush, Medium, total_reach
 from mapstyle.engines.painter.canvas import Canvas
 from mapstyle.errors import explain, nearest
 from mapstyle.fingerprint import fingerprint
+from mapstyle.frame import Frame
 from mapstyle.image import Scene
 
 VERSION = 1
 """Raised when a brush comes to paint other pixels from the same settings."""
+
+ALIGN = 64
+"""Painted windows begin and end on multiples of this many logical pixels: vector instructions then never
+meet a ragged end, and work at reduced size starts on whole steps of the world."""
 
 _M = TypeVar("_M", bound=BaseModel)
 
@@ -95,19 +101,41 @@ class PainterSpec:
         order = list(self.recipe.brushes)
         return fingerprint("painter", VERSION, self.recipe.medium, self.recipe.settings, order, described)
 
-    def load(self) -> "Painter":
+    @property
+    def block(self) -> int:
+        """Any block will do."""
+        return 0
+
+    def work(self, frame: Frame) -> int | None:
+        """Leave the count to blocks."""
+        return None
+
+    def overhead(self, frame: Frame) -> float:
+        """Count nothing."""
+        return 1.0
+
+    def load(self, watch: Watch | None = None) -> "Painter":
         """Give the painter; nothing is heavy here."""
-        return Painter(self.recipe)
+        return Painter(self)
 
 
 class Painter:
-    """Paints scenes with a recipe."""
+    """Paints ground with a recipe."""
 
-    def __init__(self, recipe: Recipe) -> None:
-        self._recipe = recipe
+    def __init__(self, spec: PainterSpec) -> None:
+        self._spec = spec
+        self._recipe = spec.recipe
 
-    def paint(self, scene: Scene, seed: int, base: bool = False) -> NDArray[np.uint8]:
-        """Paint uint8[height, width, 3]; see :class:`mapstyle.engines.base.Engine`."""
+    def paint(self, frame: Frame, view: View, seed: int, base: bool = False) -> NDArray[np.uint8]:
+        """Paint a frame; see :class:`mapstyle.engines.base.Engine`.
+
+        With ``base``, what a diffusion model would make objects of is left out: paper grain, granulation, hatching.
+        """
+        window = frame.pad(self._spec.reach).align(ALIGN)
+        return self.paint_scene(view.scene(window), seed, base)[frame.slices(window)]
+
+    def paint_scene(self, scene: Scene, seed: int, base: bool = False) -> NDArray[np.uint8]:
+        """Paint all of a scene: uint8[height, width, 3], true further inside than the reach."""
         canvas = Canvas(scene, seed, base)
         self._recipe.settings.begin(canvas)
         for brush in self._recipe.brushes.values():

@@ -120,9 +120,9 @@ def whole(spec: PainterSpec) -> dict[tuple[int, int], tuple[Scene, np.ndarray]]:
     painter, out = spec.load(), {}
     for level in PAINTED_BY_LEVEL:
         scene = village(level)
-        out[level, 1] = scene, painter.paint(scene, SEED)
+        out[level, 1] = scene, painter.paint_scene(scene, SEED)
     scene = village(16, 2, 384)
-    out[16, 2] = scene, painter.paint(scene, SEED)
+    out[16, 2] = scene, painter.paint_scene(scene, SEED)
     return out
 
 
@@ -139,7 +139,7 @@ def test_a_window_paints_what_the_whole_does(spec, whole, data):
     width, height = (64 * data.draw(st.integers(3, min(7, steps - 1))) for _ in range(2))
     column = 64 * data.draw(st.integers(0, steps - width // 64))
     row = 64 * data.draw(st.integers(0, steps - height // 64))
-    seen = spec.load().paint(cut(scene, column, row, width, height), SEED)
+    seen = spec.load().paint_scene(cut(scene, column, row, width, height), SEED)
     r = spec.reach * s
     inner = seen[r:-r, r:-r]
     wanted = painted[row * s : (row + height) * s, column * s : (column + width) * s][r:-r, r:-r]
@@ -152,12 +152,12 @@ def test_half_the_reach_is_too_little(spec):
     wood = np.full(frame.shape, LandClass.WOOD, np.uint8)
     wood[:, ::3] = LandClass.PARK
     scene = Scene(frame, {"landcover": wood, "parcel": np.ones(frame.shape, np.uint32)})
-    painted = spec.load().paint(scene, SEED)
+    painted = spec.load().paint_scene(scene, SEED)
 
     def wrong(reach: int) -> int:
         total = 0
         for start in (64, 128, 192, 256, 320, 384, 448):
-            seen = spec.load().paint(cut(scene, start, start, 256, 256), SEED)
+            seen = spec.load().paint_scene(cut(scene, start, start, 256, 256), SEED)
             apart = seen != painted[start : start + 256, start : start + 256]
             total += int(apart[reach:-reach, reach:-reach].sum())
         return total
@@ -173,31 +173,31 @@ def test_planes_left_out_are_planes_of_nothing(spec):
         left_out = Scene(scene.frame, group)
         missing = set(scene.planes) - set(group)
         empty = Scene(scene.frame, group | {k: left_out.plane(k) for k in missing})
-        np.testing.assert_array_equal(spec.load().paint(left_out, SEED), spec.load().paint(empty, SEED), name)
+        np.testing.assert_array_equal(spec.load().paint_scene(left_out, SEED), spec.load().paint_scene(empty, SEED), name)
 
 
 def test_looks_at_nothing_but_its_needs(spec):
     assert spec.needs <= PLANES.keys()
     scene = village(side=256)
     needed = Scene(scene.frame, {k: p for k, p in scene.planes.items() if k in spec.needs})
-    np.testing.assert_array_equal(spec.load().paint(scene, SEED), spec.load().paint(needed, SEED))
+    np.testing.assert_array_equal(spec.load().paint_scene(scene, SEED), spec.load().paint_scene(needed, SEED))
 
 
 def test_a_scene_is_not_written_into(spec):
     scene = village(side=192)
     for plane in scene.planes.values():
         plane.flags.writeable = False
-    spec.load().paint(scene, SEED)
+    spec.load().paint_scene(scene, SEED)
 
 
 def test_another_seed_is_another_model(spec):
     scene = village(side=192)
-    assert (spec.load().paint(scene, 1) != spec.load().paint(scene, 2)).mean() > 0.3
+    assert (spec.load().paint_scene(scene, 1) != spec.load().paint_scene(scene, 2)).mean() > 0.3
 
 
 def test_retina_is_the_same_drawing(spec):
-    once = spec.load().paint(village(16, 1, 384), SEED).astype(np.float32) / 255
-    twice = spec.load().paint(village(16, 2, 384), SEED).astype(np.float32) / 255
+    once = spec.load().paint_scene(village(16, 1, 384), SEED).astype(np.float32) / 255
+    twice = spec.load().paint_scene(village(16, 2, 384), SEED).astype(np.float32) / 255
     small = cv2.resize(twice, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
     apart = cv2.cvtColor(once, cv2.COLOR_RGB2LAB) - cv2.cvtColor(small, cv2.COLOR_RGB2LAB)
     # CIE 1976 differences come out about half as large again as those of CIEDE2000 in greens.
@@ -217,13 +217,13 @@ def meadow(**more: np.ndarray) -> Scene:
 
 def test_a_base_picture_has_no_grain(spec):
     painter = spec.load()
-    assert rough(painter.paint(meadow(), SEED, base=True)) < 0.8 * rough(painter.paint(meadow(), SEED))
+    assert rough(painter.paint_scene(meadow(), SEED, base=True)) < 0.8 * rough(painter.paint_scene(meadow(), SEED))
 
 
 def test_labels_lie_on_calm_ground(spec):
     calm = np.ones((256, 256), np.float32)
     painter = spec.load()
-    assert rough(painter.paint(meadow(calm=calm), SEED)) < 0.6 * rough(painter.paint(meadow(), SEED))
+    assert rough(painter.paint_scene(meadow(calm=calm), SEED)) < 0.6 * rough(painter.paint_scene(meadow(), SEED))
 
 
 def test_shadows_fall_to_the_south_east(spec):
@@ -236,7 +236,7 @@ def test_shadows_fall_to_the_south_east(spec):
         "building_height": solid.astype(np.float32) * 30,
         "roof_kind": solid,
     }
-    lit = spec.load().paint(meadow(**planes), SEED).astype(np.float32).mean(-1)
+    lit = spec.load().paint_scene(meadow(**planes), SEED).astype(np.float32).mean(-1)
     assert lit[140:148, 140:148].mean() < 0.75 * lit[104:112, 104:112].mean()
 
 
@@ -257,7 +257,7 @@ def test_the_sea_is_bluer_than_the_land(spec):
     x = np.arange(256)[None, :].repeat(256, 0)
     sea = (x >= 128).astype(np.uint8) * 255
     shore = np.clip(x - 127.5, -64, 64).astype(np.float32)
-    seen = spec.load().paint(meadow(ocean=sea, water_area=sea, shore=shore), SEED).astype(np.float32)
+    seen = spec.load().paint_scene(meadow(ocean=sea, water_area=sea, shore=shore), SEED).astype(np.float32)
     blue = seen[..., 2] - seen[..., 0]
     assert blue[:, 200:].mean() > 60 > blue[:, :100].mean()
     # The shelf is paler than the open sea.

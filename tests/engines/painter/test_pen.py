@@ -128,7 +128,7 @@ def scene() -> Scene:
 
 @pytest.fixture(scope="module")
 def picture(spec: PainterSpec, scene: Scene) -> np.ndarray:
-    return spec.load().paint(scene, SEED)
+    return spec.load().paint_scene(scene, SEED)
 
 
 windows = st.tuples(st.integers(0, 5), st.integers(0, 5), st.integers(2, 6), st.integers(2, 6))
@@ -139,7 +139,7 @@ windows = st.tuples(st.integers(0, 5), st.integers(0, 5), st.integers(2, 6), st.
 def test_a_window_gets_the_pixels_of_the_whole(spec, scene, picture, window) -> None:
     x, y, width, height = (64 * v for v in window)
     width, height = min(width, 512 - x), min(height, 512 - y)
-    cut = spec.load().paint(part(scene, x, y, width, height), SEED)
+    cut = spec.load().paint_scene(part(scene, x, y, width, height), SEED)
     assert differing(picture, cut, x, y, spec.reach) == 0
 
 
@@ -147,7 +147,7 @@ def test_half_the_reach_is_not_enough(spec, scene, picture) -> None:
     painter = spec.load()
     margin = spec.reach // 2
     wrong = sum(
-        differing(picture, painter.paint(part(scene, x, y, 192, 192), SEED), x, y, margin)
+        differing(picture, painter.paint_scene(part(scene, x, y, 192, 192), SEED), x, y, margin)
         for x, y in ((64, 64), (192, 64), (128, 192), (256, 256), (64, 256))
     )
     assert wrong > 0
@@ -158,28 +158,28 @@ def test_windows_agree_at_every_level(spec, level) -> None:
     scene = country(
         level=level, size=384, column=COLUMN >> (16 - min(level, 16)) & ~63, row=ROW >> (16 - min(level, 16)) & ~63
     )
-    whole = spec.load().paint(scene, SEED)
-    cut = spec.load().paint(part(scene, 128, 64, 192, 256), SEED)
+    whole = spec.load().paint_scene(scene, SEED)
+    cut = spec.load().paint_scene(part(scene, 128, 64, 192, 256), SEED)
     assert differing(whole, cut, 128, 64, spec.reach) == 0
 
 
 def test_windows_agree_at_twice_the_pixels(spec) -> None:
     scene = country(ratio=2, size=256)
-    whole = spec.load().paint(scene, SEED)
-    cut = spec.load().paint(part(scene, 128, 0, 256, 384), SEED)
+    whole = spec.load().paint_scene(scene, SEED)
+    cut = spec.load().paint_scene(part(scene, 128, 0, 256, 384), SEED)
     assert differing(whole, cut, 128, 0, 2 * spec.reach) == 0
 
 
 def test_windows_agree_left_of_the_origin(spec) -> None:
     scene = country(size=320, column=-192, row=-128)
-    whole = spec.load().paint(scene, SEED)
-    cut = spec.load().paint(part(scene, 64, 64, 192, 192), SEED)
+    whole = spec.load().paint_scene(scene, SEED)
+    cut = spec.load().paint_scene(part(scene, 64, 64, 192, 192), SEED)
     assert differing(whole, cut, 64, 64, spec.reach) == 0
 
 
 def test_once_round_the_world_the_same_strokes_come_again(spec) -> None:
     turn = Grid.web_mercator(8).turn
-    east, west = (spec.load().paint(country(size=256, level=8, column=c, row=1024), SEED) for c in (-128, turn - 128))
+    east, west = (spec.load().paint_scene(country(size=256, level=8, column=c, row=1024), SEED) for c in (-128, turn - 128))
     np.testing.assert_array_equal(east, west)
 
 
@@ -188,8 +188,8 @@ def lightness(rgb: np.ndarray) -> np.ndarray:
 
 
 def test_twice_the_pixels_is_the_same_drawing(spec) -> None:
-    plain = spec.load().paint(country(size=384), SEED)
-    fine = spec.load().paint(country(ratio=2, size=384), SEED)
+    plain = spec.load().paint_scene(country(size=384), SEED)
+    fine = spec.load().paint_scene(country(ratio=2, size=384), SEED)
     small = cv2.resize(fine, (384, 384), interpolation=cv2.INTER_AREA)
     labs = [cv2.cvtColor(p.astype(np.float32) / 255, cv2.COLOR_RGB2LAB) for p in (plain, small)]
     # Within any small neighbourhood there is as much of each ink; single strokes differ by their soft edges.
@@ -198,11 +198,11 @@ def test_twice_the_pixels_is_the_same_drawing(spec) -> None:
 
 
 def test_another_seed_is_another_hand(spec, scene, picture) -> None:
-    assert differing(picture, spec.load().paint(scene, SEED + 1), 0, 0, 0) > 1000
+    assert differing(picture, spec.load().paint_scene(scene, SEED + 1), 0, 0, 0) > 1000
 
 
 def test_the_same_again(spec, scene, picture) -> None:
-    np.testing.assert_array_equal(picture, spec.load().paint(scene, SEED))
+    np.testing.assert_array_equal(picture, spec.load().paint_scene(scene, SEED))
 
 
 def ground(land: LandClass, **planes: np.ndarray) -> Scene:
@@ -214,7 +214,7 @@ def ground(land: LandClass, **planes: np.ndarray) -> Scene:
 
 def test_every_land_class_is_told_apart(spec) -> None:
     painter = spec.load()
-    inside = {land: lightness(painter.paint(ground(land), SEED))[32:-32, 32:-32] for land in LandClass}
+    inside = {land: lightness(painter.paint_scene(ground(land), SEED))[32:-32, 32:-32] for land in LandClass}
     blank = inside[LandClass.GROUND]
     plain = {LandClass.RESIDENTIAL}
     for land, drawn in inside.items():
@@ -227,13 +227,13 @@ def test_every_land_class_is_told_apart(spec) -> None:
 
 
 def test_most_of_the_paper_stays_empty(spec) -> None:
-    bare = spec.load().paint(ground(LandClass.MEADOW), SEED)
+    bare = spec.load().paint_scene(ground(LandClass.MEADOW), SEED)
     assert (lightness(bare) > 230).mean() > 0.9
 
 
 def test_base_leaves_out_grain_and_hatching(spec) -> None:
     scene = ground(LandClass.FARMLAND)
-    drawn, base = (lightness(spec.load().paint(scene, SEED, base=b)) for b in (False, True))
+    drawn, base = (lightness(spec.load().paint_scene(scene, SEED, base=b)) for b in (False, True))
     assert (drawn < 200).sum() > 300
     assert (base < 200).sum() == 0
     assert np.abs(cv2.Laplacian(base, cv2.CV_64F)).mean() < 0.3 * np.abs(cv2.Laplacian(drawn, cv2.CV_64F)).mean()
@@ -243,7 +243,7 @@ def test_strokes_hold_back_under_labels(spec) -> None:
     calm = np.zeros((256, 256), np.float32)
     calm[:, 128:] = 1
     for land in (LandClass.FARMLAND, LandClass.WOOD):
-        dark = lightness(spec.load().paint(ground(land, calm=calm), SEED)) < 170
+        dark = lightness(spec.load().paint_scene(ground(land, calm=calm), SEED)) < 170
         assert dark[:, 140:].sum() < 0.6 * dark[:, :116].sum(), land
 
 
@@ -258,7 +258,7 @@ def test_shadows_fall_to_the_south_east(spec) -> None:
         "building_height": np.where(on, 8, 0).astype(np.float32),
         "roof_kind": on.astype(np.uint8),
     }
-    light = lightness(spec.load().paint(ground(LandClass.GROUND, **planes), SEED))
+    light = lightness(spec.load().paint_scene(ground(LandClass.GROUND, **planes), SEED))
     south, north = light[131:133, 106:138].mean(), light[95:97, 106:138].mean()
     east, west = light[106:128, 141:143].mean(), light[106:128, 95:97].mean()
     assert max(south, east) < 110
@@ -276,7 +276,7 @@ def test_roof_strokes_run_along_the_ridge_on_the_dark_side(spec) -> None:
         "roof_kind": np.where(house > 0, 2, 0).astype(np.uint8),
         "roof": np.where(house > 0, (30 - np.abs(y - 120)) * 0.8, 0).astype(np.float32),
     }
-    light = lightness(spec.load().paint(ground(LandClass.GROUND, **planes), SEED))
+    light = lightness(spec.load().paint_scene(ground(LandClass.GROUND, **planes), SEED))
     dark, lit = light[124:146, 70:190], light[94:116, 70:190]
     assert dark.mean() < lit.mean() - 40
     # Along the ridge, from west to east, neighbours are alike; across it they are not.
@@ -291,7 +291,7 @@ def test_hachures_run_downhill_and_are_darker_in_shade(spec) -> None:
         "elevation": (400 - ridge * 0.9).astype(np.float32),
         "hillshade": np.where(x > 128, -0.4, 0.25).astype(np.float32),
     }
-    light = lightness(spec.load().paint(ground(LandClass.GROUND, **planes), SEED))
+    light = lightness(spec.load().paint_scene(ground(LandClass.GROUND, **planes), SEED))
     lit, shade = light[20:-20, 20:110], light[20:-20, 146:236]
     assert (shade < 170).sum() > 4 * (lit < 170).sum() + 500
     # Strokes run from west to east, as the slope does.
@@ -304,8 +304,8 @@ def test_streams_are_lighter_than_roads(spec) -> None:
     band[127:130] = 255
     edge = np.zeros((n, n), np.uint8)
     edge[126], edge[130] = 255, 255
-    stream = spec.load().paint(ground(LandClass.GROUND, water_line=band), SEED)
-    road = spec.load().paint(ground(LandClass.GROUND, road=band, road_street=band, casing=edge), SEED)
+    stream = spec.load().paint_scene(ground(LandClass.GROUND, water_line=band), SEED)
+    road = spec.load().paint_scene(ground(LandClass.GROUND, road=band, road_street=band, casing=edge), SEED)
     assert lightness(stream)[110:150, 32:-32].min(axis=0).mean() > lightness(road)[110:150, 32:-32].min(axis=0).mean()
     darkest = stream[110:150, 32:-32].reshape(-1, 3)[lightness(stream)[110:150, 32:-32].ravel().argsort()[:200]]
     assert (darkest[:, 2].astype(int) > darkest[:, 0]).mean() > 0.9, "streams are drawn in blue ink"
@@ -319,7 +319,7 @@ def test_water_lines_fade_from_the_shore(spec) -> None:
         "ocean": np.where(x > 60, 255, 0).astype(np.uint8),
     }
     planes["shore"] = np.clip(x - 60, -64, 64)
-    light = lightness(spec.load().paint(ground(LandClass.GROUND, **planes), SEED))
+    light = lightness(spec.load().paint_scene(ground(LandClass.GROUND, **planes), SEED))
     rough = np.abs(np.diff(light, axis=1)).mean(axis=0)
     assert rough[62:80].mean() > 2 * rough[95:105].mean()
     assert light[:, 200:].mean() > light[:, 62:80].mean()

@@ -114,7 +114,7 @@ def scene() -> Scene:
 
 @pytest.fixture(scope="module")
 def picture(spec: PainterSpec, scene: Scene) -> np.ndarray:
-    return spec.load().paint(scene, SEED)
+    return spec.load().paint_scene(scene, SEED)
 
 
 def worst(whole: np.ndarray, cut: np.ndarray, x: int, y: int, margin: int) -> int:
@@ -137,12 +137,12 @@ windows = st.tuples(st.integers(2, 5), st.integers(2, 5), st.integers(0, 6), st.
 def test_a_window_equals_the_larger_picture_to_the_bit(spec, scene, picture, window) -> None:
     width, height = window[0] * 64, window[1] * 64
     x, y = min(window[2] * 64, 512 - width), min(window[3] * 64, 512 - height)
-    cut = spec.load().paint(part(scene, x, y, width, height), SEED)
+    cut = spec.load().paint_scene(part(scene, x, y, width, height), SEED)
     assert worst(picture, cut, x, y, spec.reach) == 0
 
 
 def test_half_the_reach_would_not_do(spec, scene, picture) -> None:
-    cut = spec.load().paint(part(scene, 128, 128, 256, 256), SEED)
+    cut = spec.load().paint_scene(part(scene, 128, 128, 256, 256), SEED)
     assert worst(picture, cut, 128, 128, spec.reach // 2) > 0
 
 
@@ -153,34 +153,34 @@ def test_the_reach_is_small(spec) -> None:
 def test_each_brush_alone_reaches_no_further_than_it_says(spec, scene) -> None:
     for name, brush in spec.recipe.brushes.items():
         alone = PainterSpec(Recipe(medium="wash", settings=spec.recipe.settings, brushes={name: brush}))
-        whole = alone.load().paint(scene, SEED)
-        cut = alone.load().paint(part(scene, 192, 192, 192, 192), SEED)
+        whole = alone.load().paint_scene(scene, SEED)
+        cut = alone.load().paint_scene(part(scene, 192, 192, 192, 192), SEED)
         assert worst(whole, cut, 192, 192, brush.reach) == 0, name
 
 
 def test_a_window_at_double_ratio_equals_the_larger_picture(spec) -> None:
     large = town(2, 320)
-    whole = spec.load().paint(large, SEED)
-    cut = spec.load().paint(part(large, 128, 256, 384, 256), SEED)
+    whole = spec.load().paint_scene(large, SEED)
+    cut = spec.load().paint_scene(part(large, 128, 256, 384, 256), SEED)
     assert worst(whole, cut, 128, 256, 2 * spec.reach) == 0
 
 
 @pytest.mark.parametrize("level", [4, 11, 13])
 def test_windows_agree_at_other_levels(spec, level) -> None:
     large = town(1, 384, level)
-    whole = spec.load().paint(large, SEED)
-    cut = spec.load().paint(part(large, 64, 128, 256, 192), SEED)
+    whole = spec.load().paint_scene(large, SEED)
+    cut = spec.load().paint_scene(part(large, 64, 128, 256, 192), SEED)
     assert worst(whole, cut, 64, 128, spec.reach) == 0
 
 
 def test_it_looks_at_no_plane_it_does_not_name(spec, scene, picture) -> None:
     assert spec.needs <= set(PLANES)
     named = Scene(scene.frame, {k: v for k, v in scene.planes.items() if k in spec.needs})
-    assert np.array_equal(spec.load().paint(named, SEED), picture)
+    assert np.array_equal(spec.load().paint_scene(named, SEED), picture)
     for name, brush in spec.recipe.brushes.items():
         alone = PainterSpec(Recipe(medium="wash", settings=spec.recipe.settings, brushes={name: brush}))
         few = Scene(scene.frame, {k: v for k, v in scene.planes.items() if k in alone.needs})
-        assert np.array_equal(alone.load().paint(few, SEED), alone.load().paint(scene, SEED)), name
+        assert np.array_equal(alone.load().paint_scene(few, SEED), alone.load().paint_scene(scene, SEED)), name
 
 
 def lab(rgb: np.ndarray) -> np.ndarray:
@@ -209,8 +209,8 @@ def ciede2000(one: np.ndarray, two: np.ndarray) -> np.ndarray:
 
 
 def test_the_double_ratio_is_the_same_drawing(spec) -> None:
-    one = spec.load().paint(town(1, 320), SEED)
-    two = spec.load().paint(town(2, 320), SEED)
+    one = spec.load().paint_scene(town(1, 320), SEED)
+    two = spec.load().paint_scene(town(2, 320), SEED)
     two = cv2.resize(two, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
     assert ciede2000(one, two)[32:-32, 32:-32].mean() < 3
 
@@ -223,7 +223,7 @@ def flat(cover: int, planes: Mapping[str, np.ndarray] | None = None, size: int =
 
 def test_every_land_class_has_a_wash_of_its_own(spec) -> None:
     assert set(spec.recipe.brushes["land"].washes) == set(CLASSES)
-    means = {c: spec.load().paint(flat(int(c)), SEED).reshape(-1, 3).mean(0) for c in LandClass}
+    means = {c: spec.load().paint_scene(flat(int(c)), SEED).reshape(-1, 3).mean(0) for c in LandClass}
     for one in LandClass:
         for two in LandClass:
             if one < two:
@@ -235,7 +235,7 @@ def test_greater_roads_are_stronger(spec) -> None:
         on = np.zeros((256, 256), np.uint8)
         on[118:138] = 255
         rank = (on > 0).astype(np.uint8) * (1 + [r.value for r in ROADS].index(name))
-        made = spec.load().paint(flat(0, {"road": on, f"road_{name}": on, "road_class": rank}), SEED)
+        made = spec.load().paint_scene(flat(0, {"road": on, f"road_{name}": on, "road_class": rank}), SEED)
         return float(made[124:132].mean())
 
     tones = [tone(n) for n in ("service", "street", "tertiary", "secondary", "primary", "trunk", "motorway")]
@@ -254,13 +254,13 @@ def test_bridges_and_piers_stand_out_of_the_water(spec) -> None:
     street = 1 + [r.value for r in ROADS].index("street")
     street_planes = {"road": bar, "road_street": bar, "road_class": (bar > 0).astype(np.uint8) * np.uint8(street)}
     for over in ({"pier": bar}, {"bridge": bar, **street_planes}):
-        made = spec.load().paint(flat(0, water() | over), SEED).astype(int)
+        made = spec.load().paint_scene(flat(0, water() | over), SEED).astype(int)
         deck, sea = made[127:131, 100:220].mean((0, 1)), made[60:100, 100:220].mean((0, 1))
         assert deck[0] - sea[0] > 60
 
 
 def test_paper_is_left_white_along_the_shore_and_pigment_pools_inside(spec) -> None:
-    made = spec.load().paint(flat(int(LandClass.MEADOW), water()), SEED).astype(int)
+    made = spec.load().paint_scene(flat(int(LandClass.MEADOW), water()), SEED).astype(int)
     across = made.mean((0, 2))
     assert across[61:65].max() > across[30:56].mean() + 8
     assert across[66:69].min() < across[70:76].mean()
@@ -273,7 +273,7 @@ def test_paper_shines_through(picture) -> None:
 
 def test_a_model_starts_from_paint_without_grain(spec) -> None:
     def roughness(base: bool) -> float:
-        made = spec.load().paint(flat(int(LandClass.FARMLAND)), SEED, base=base).astype(np.float32)
+        made = spec.load().paint_scene(flat(int(LandClass.FARMLAND)), SEED, base=base).astype(np.float32)
         return float(np.abs(made - cv2.GaussianBlur(made, (0, 0), 2)).mean())
 
     assert roughness(True) < 0.5 * roughness(False)
@@ -282,7 +282,7 @@ def test_a_model_starts_from_paint_without_grain(spec) -> None:
 def test_calm_ground_has_less_texture(spec) -> None:
     def roughness(calm: float) -> float:
         over = {"calm": np.full((256, 256), calm, np.float32)}
-        made = spec.load().paint(flat(int(LandClass.WOOD), over), SEED).astype(np.float32)
+        made = spec.load().paint_scene(flat(int(LandClass.WOOD), over), SEED).astype(np.float32)
         return float(np.abs(made - cv2.GaussianBlur(made, (0, 0), 3)).mean())
 
     assert roughness(1.0) < 0.75 * roughness(0.0)
@@ -291,7 +291,7 @@ def test_calm_ground_has_less_texture(spec) -> None:
 def test_slopes_away_from_the_light_are_cooler_and_darker(spec) -> None:
     def mean(light: float) -> np.ndarray:
         over = {"hillshade": np.full((256, 256), light, np.float32)}
-        return spec.load().paint(flat(0, over, level=11), SEED).reshape(-1, 3).mean(0)
+        return spec.load().paint_scene(flat(0, over, level=11), SEED).reshape(-1, 3).mean(0)
 
     dark, level, bright = mean(-0.5), mean(0.0), mean(0.25)
     assert dark.sum() < level.sum() < bright.sum() + 30
@@ -299,13 +299,13 @@ def test_slopes_away_from_the_light_are_cooler_and_darker(spec) -> None:
 
 
 def test_another_seed_is_another_painting_and_the_same_seed_the_same(spec, scene, picture) -> None:
-    assert np.array_equal(spec.load().paint(scene, SEED), picture)
-    assert not np.array_equal(spec.load().paint(scene, SEED + 1), picture)
+    assert np.array_equal(spec.load().paint_scene(scene, SEED), picture)
+    assert not np.array_equal(spec.load().paint_scene(scene, SEED + 1), picture)
 
 
 @pytest.mark.parametrize("level", [0, 3, 9, 22])
 def test_an_empty_scene_is_a_sheet_of_paint_at_any_level(spec, level) -> None:
-    made = spec.load().paint(Scene(Frame(Grid.web_mercator(level), 0, 0, 128, 128), {}), SEED)
+    made = spec.load().paint_scene(Scene(Frame(Grid.web_mercator(level), 0, 0, 128, 128), {}), SEED)
     assert made.shape == (128, 128, 3)
     assert made.min() > 120
 

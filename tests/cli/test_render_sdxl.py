@@ -1,0 +1,178 @@
+"""``render --engine sdxl`` with small real models, through the whole line."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+PLACE = ("--around", "3.8925,54.5972", "--zoom", "15", "--size", "96x80")
+
+
+def pixels(path):
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB")).astype(int)
+
+
+@pytest.fixture
+def fast(small_style):
+    return small_style(steps=2, cfg=1.0)
+
+
+def test_a_picture_with_words_on_top(cli, town, fast, tmp_path):
+    out = tmp_path / "map.png"
+    said = cli("render", town, *PLACE, "--style", fast, "--engine", "sdxl", "-o", out)
+    assert said.code == 0, said.err
+    assert "engine sdxl (CPU, float32, one window at a time; standard: 1 of 2 steps" in said.err
+    assert "evaluations (" in said.err
+    bare = tmp_path / "bare.png"
+    assert cli("render", town, *PLACE, "--style", fast, "--engine", "sdxl", "--no-labels", "-o", bare, "-q").code == 0
+    changed = (pixels(out) != pixels(bare)).any(2)
+    assert 0.01 < changed.mean() < 0.95  # words lie on top, and beneath them the ground is the model's own
+    painter = tmp_path / "painter.png"
+    assert (
+        cli("render", town, *PLACE, "--style", fast, "--engine", "painter", "--no-labels", "-o", painter, "-q").code
+        == 0
+    )
+    assert np.abs(pixels(painter) - pixels(bare)).mean() > 5
+
+
+def test_two_pictures_agree_where_they_overlap_and_blocks_do_not_show(cli, town, fast, tmp_path, monkeypatch):
+    whole, part = tmp_path / "whole.png", tmp_path / "part.png"
+    go = ("--style", fast, "--engine", "sdxl", "-q", "--zoom", "15", "--around", "3.8925,54.5972")
+    assert cli("render", town, *go, "--size", "200x160", "-o", whole).code == 0
+    # Another cache, so that nothing is owed to the first picture; painted in bands of 64 px.
+    monkeypatch.setenv("MAPSTYLE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("mapstyle.engines.diffusion.spec.BLOCK", 64)
+    assert cli("render", town, *go, "--size", "120x100", "-o", part).code == 0
+    assert np.array_equal(pixels(whole)[30:130, 40:160], pixels(part))
+
+
+def test_what_is_kept_is_found_again(cli, town, fast, tmp_path, kept):
+    go = ("render", town, *PLACE, "--style", fast, "--engine", "sdxl", "-q")
+    assert cli(*go, "-o", tmp_path / "a.png").code == 0
+    before = sorted((kept / "windows").glob("??/*"))
+    assert before
+    assert cli(*go, "-o", tmp_path / "b.png").code == 0
+    assert sorted((kept / "windows").glob("??/*")) == before
+    assert np.array_equal(pixels(tmp_path / "a.png"), pixels(tmp_path / "b.png"))
+
+
+def test_reproduce_gives_the_same_pixels_and_explain_says_how(cli, town, fast, tmp_path, monkeypatch):
+    out = tmp_path / "map.png"
+    go = ("--style", fast, "--engine", "sdxl", "--set", "diffusion.prompt='ink, and water'", "--seed", "9")
+    assert cli("render", town, *PLACE, *go, "-o", out, "-q").code == 0
+    monkeypatch.setenv("MAPSTYLE_CACHE", str(tmp_path / "cache"))
+    said = cli("reproduce", out, town, "--style", fast)
+    assert said.code == 0, said.err
+    assert "not the same" not in said.err
+    again = tmp_path / "map-again.png"
+    assert np.array_equal(pixels(out), pixels(again))
+    first, second = (json.loads(cli("explain", file, "--json").out) for file in (out, again))
+    assert first | {"file": ""} == second | {"file": ""}
+    text = cli("explain", out).out
+    assert "ink, and water" in text
+    assert "compositeWithTrainedAlgorithmicMedia" in text
+    with Image.open(out) as image:
+        assert "Steps: 2, Sampler: Euler" in image.text["parameters"]
+
+
+def test_reproducing_with_other_weights_is_said(cli, town, fast, small_style, tmp_path):
+    out = tmp_path / "map.png"
+    assert cli("render", town, *PLACE, "--style", fast, "--engine", "sdxl", "-o", out, "-q").code == 0
+    other = small_style(steps=2, cfg=1.0, strength=1.0)
+    said = cli("reproduce", out, town, "--style", other)
+    assert said.code == 0
+    assert "not the same" in said.err
+
+
+def test_auto_takes_the_painter_without_a_cuda_device(cli, town, fast, tmp_path):
+    said = cli("render", town, *PLACE, "--style", fast, "--dry-run", "-o", tmp_path / "x.png")
+    assert "engine painter (no CUDA device" in said.err
+    said = cli("render", town, *PLACE, "--dry-run", "-o", tmp_path / "x.png")
+    assert "engine painter (it needs no GPU and no download)" in said.err
+
+
+def refused(said, folder, *told):
+    assert said.code == 1, said
+    for words in told:
+        assert words in said.line, said.line
+    assert "Traceback" not in said.err
+    assert not [f.name for f in folder.iterdir() if f.name.startswith((".mapstyle", "out"))]
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        (["diffusion.base.source='who/model'"], ["who/model is not here", "mapstyle models pull"]),
+        (["diffusion.profile='lightning-4'"], ["sdxl_lightning_4step_lora.safetensors is not here", "--profile lightning-4"]),
+        (["diffusion.strength=0.3"], ["rounds to nothing", "at least 0.5"]),
+        (["diffusion.profile='lightnin-4'"], ["Did you mean 'lightning-4'"]),
+        (["diffusion.profile='lightning-4'", "diffusion.cfg=6.0"], ["does not go with the profile lightning-4", "distilled"]),
+        (["diffusion.controls=[{image='edges', net='other'}]"], ["names the net 'other'", "known: union"]),
+        (["diffusion.controls=[{image='edges', net='union'}]"], ["needs a mode"]),
+        (["diffusion.controls=[{image='edgy', net='union', mode='depth'}]"], ["edgy", "edges"]),
+        (["diffusion.vae.sha256='" + "0" * 64 + "'"], ["SHA-256"]),
+        (["diffusion.lattice.paint.stride=13"], ["must be the stride"]),
+    ],
+)  # fmt: skip
+def test_settings_that_cannot_work_are_refused_in_one_line(cli, town, fast, tmp_path, changes, told):
+    settings = [part for change in changes for part in ("--set", change)]
+    if any("profile='lightning-4'" in c for c in changes):
+        settings += ["--set", "diffusion.steps=4"]
+    said = cli("render", town, *PLACE, "--style", fast, "--engine", "sdxl", *settings, "-o", tmp_path / "out.png")
+    refused(said, tmp_path, *told)
+
+
+def test_a_style_without_a_diffusion_section(cli, town, fast, tmp_path):
+    import pathlib
+
+    text = (pathlib.Path(fast) / "style.toml").read_text().partition("[diffusion]")[0]
+    (tmp_path / "plain").mkdir()
+    (tmp_path / "plain" / "style.toml").write_text(text)
+    said = cli("render", town, *PLACE, "--style", tmp_path / "plain", "--engine", "sdxl", "-o", tmp_path / "out.png")
+    refused(said, tmp_path, "no [diffusion] section")
+
+
+def test_weights_that_were_never_pulled_name_the_line_that_brings_them(cli, town, tmp_path, monkeypatch):
+    monkeypatch.setenv("MAPSTYLE_MODELS", str(tmp_path / "none"))
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
+    said = cli("render", town, *PLACE, "--engine", "sdxl", "-o", tmp_path / "out.png")
+    refused(said, tmp_path, "is not here; run: mapstyle models pull watercolour")
+
+
+@pytest.mark.parametrize(
+    ("device", "told"), [("cuda:7", "CUDA devices"), ("tpu", "no such device"), ("mps", "Apple")]
+)  # fmt: skip
+def test_a_device_that_is_not_there(cli, town, fast, tmp_path, device, told):
+    said = cli(
+        "render", town, *PLACE, "--style", fast, "--engine", "sdxl", "--device", device, "-o", tmp_path / "out.png"
+    )
+    refused(said, tmp_path, told)
+
+
+def test_broken_weights(cli, town, fast, small_zoo, tmp_path):
+    cut = tmp_path / "cut.safetensors"
+    cut.write_bytes(small_zoo.single.read_bytes()[:-1000])
+    pickle = tmp_path / "model.ckpt"
+    pickle.write_bytes(b"\x80\x04rubbish")
+    for path, told in ((cut, "cut.safetensors"), (pickle, "model.ckpt"), (small_zoo.union, "")):
+        source = f"diffusion.base.source='{path}'"
+        said = cli(
+            "render", town, *PLACE, "--style", fast, "--engine", "sdxl", "--set", source, "-o", tmp_path / "out.png"
+        )
+        refused(said, tmp_path, told)
+
+
+def test_too_little_memory_is_said_before_anything_is_loaded():
+    from mapstyle.engines.diffusion.fit import GIB, Machine, choose
+    from mapstyle.engines.diffusion.profiles import resolve
+    from mapstyle.engines.diffusion.settings import Diffusion
+    from mapstyle.errors import EngineError
+
+    plan = resolve(Diffusion(prompt="x"))
+    fits = {gib: choose(Machine("cuda:0", "card", gib * GIB), plan, 1) for gib in (12, 24, 80)}
+    assert [f.batch for f in fits.values()] == [(1, 1), (2, 2), (2, 2)]
+    assert fits[12].dtype == "float16"
+    with pytest.raises(EngineError, match=r"6.0 GB of free memory, and this style needs \d+\.\d: .*draft"):
+        choose(Machine("cuda:0", "card", 6 * GIB), plan, 1)
