@@ -14,6 +14,7 @@ from mapstyle.sources.atlas import Atlas
 from mapstyle.sources.elevation import Elevation
 from mapstyle.sources.extent import dense_bounds
 from mapstyle.sources.find import Hit, find_place
+from mapstyle.sources.imagery import Imagery
 
 DEFAULT_SIDE = 2048
 """Logical pixels on the longer side when nobody says how large."""
@@ -116,17 +117,17 @@ class Data:
     Attributes:
         atlas: the vectors.
         elevation: the heights, or None.
+        imagery: pictures of the ground, or None.
     """
 
     atlas: Atlas
     elevation: Elevation | None
+    imagery: Imagery | None = None
 
     @property
     def bounds(self) -> Bounds:
-        """West, south, east, north in degrees of everything."""
-        if len(self.atlas.tables) == 0 and self.elevation is not None:
-            return self.elevation.bounds
-        return self.atlas.bounds
+        """West, south, east, north in degrees of all features; without any, of the rasters."""
+        return self._of_rasters or self.atlas.bounds
 
     @property
     def centre(self) -> tuple[float, float]:
@@ -137,9 +138,16 @@ class Data:
     @property
     def dense(self) -> Bounds:
         """Bounds of the part where the data is dense, in degrees."""
-        if len(self.atlas.tables) == 0 and self.elevation is not None:
-            return self.elevation.bounds
-        return dense_bounds(self.atlas)
+        return self._of_rasters or dense_bounds(self.atlas)
+
+    @property
+    def _of_rasters(self) -> Bounds | None:
+        """Bounds of all rasters where there is nothing else."""
+        boxes = [raster.bounds for raster in (self.elevation, self.imagery) if raster is not None]
+        if not boxes or len(self.atlas.tables) > 0:
+            return None
+        west, south, east, north = zip(*boxes, strict=True)
+        return min(west), min(south), max(east), max(north)
 
 
 def plan_frame(where: Where, how: HowLarge, data: Data) -> Frame:

@@ -267,5 +267,8 @@ class Layers(Protocol):
     def elevation(self, frame: Frame) -> RasterLayer | None:
         """Give the elevation at pixel centres of the frame; None where there is no elevation source at all."""
 
+    def imagery(self, frame: Frame) -> NDArray[np.uint8] | None:
+        """Give pictures of the ground at the pixels of the frame: uint8[height, width, 3], RGB; None without any."""
+
     def seeds(self, frame: Frame) -> Sequence[LabelSeed]:
         """Give everything that could be labelled and whose anchor lies in the frame."""

@@ -123,8 +123,8 @@ def _sdxl(style: Style, painter: PainterSpec, device: str, cache: Path | None) -
     slow = "; without a GPU this takes minutes a picture" if fit.device == "cpu" else ""
     compiled = ", compiled" if style.diffusion.compile else ""
     return spec, (
-        f"sdxl ({fit.describe}{compiled}; {style.diffusion.profile}: {plan.executed} of {plan.steps} steps "
-        f"in {len(plan.phases)} phases{slow})"
+        f"sdxl ({fit.describe}{compiled}; {style.diffusion.profile}: {plan.executed} of {plan.steps} steps, "
+        f"windows fused {len(plan.phases)} times{slow})"
     )
 
 
@@ -190,12 +190,23 @@ class Pipeline:
         return self._drawer.scene(frame, needs, labels)
 
     def control(self, name: str, frame: Frame) -> NDArray[np.uint8]:
-        """Draw a control image: uint8[height, width, 3], RGB."""
+        """Draw a control image, or give imagery: uint8[height, width, 3], RGB."""
+        if name == "imagery":
+            return self._imagery(frame)
         kind = CONTROLS[name]
         around = frame.pad(kind.reach)
         labels = self.labels(around.pad(_CALM_REACH)) if "calm" in kind.needs else []
         drawn = kind.draw(self._drawer.scene(around, kind.needs, labels))
         return np.ascontiguousarray(drawn.rgb[frame.slices(around)])
+
+    def _imagery(self, frame: Frame) -> NDArray[np.uint8]:
+        seen = self.layers.imagery(frame)
+        if seen is None:
+            raise EngineError(
+                "a control of this style needs imagery: give a picture of the ground (.tif, .jpg, .png) "
+                "among the sources"
+            )
+        return seen
 
     def render(self, frame: Frame, ground: MapImage | None = None) -> Painted:
         """Render one frame in one pass; furniture is not part of it.
@@ -282,6 +293,10 @@ class Pipeline:
         with self._loading:
             if self._engine is None:
                 _settle_process()
+                if isinstance(self.spec, DiffusionSpec) and any(
+                    c.image == "imagery" for c in self.spec.settings.controls
+                ):
+                    self._imagery(Frame(self.layers.grid, 0, 0, 1, 1))  # what is missing is said before weights load
                 self._engine = self.spec.load(self._watch)
         return self._engine
 

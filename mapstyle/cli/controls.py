@@ -25,9 +25,7 @@ def controls(
     quiet: o.Quiet = False,
     as_json: o.Json = False,
 ) -> None:
-    """Write the control images (segmentation, edges, depth, relief, base) into a folder."""
-    import numpy as np
-
+    """Write the control images (segmentation, edges, depth, relief, base; imagery if there is any) into a folder."""
     from mapstyle import __version__
     from mapstyle.cli.opening import open_job
     from mapstyle.cli.talk import Talk
@@ -54,7 +52,8 @@ def controls(
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{output}: cannot be made: {error.strerror}; choose another place with -o") from None
-    files = {name: output / f"{name}.png" for name in (*CONTROLS, "base")}
+    names = [*CONTROLS, "base", *(["imagery"] if opened.data.imagery else [])]
+    files = {name: output / f"{name}.png" for name in names}
     for file in files.values():
         check_output(file, frame, overwrite)
     spec, _ = choose_engine(look, EngineChoice.PAINTER)
@@ -72,13 +71,7 @@ def controls(
             )  # fmt: skip
             with open_sink(file, sheet, overwrite) as sink:
                 for piece in pieces:
-                    if name == "base":
-                        rgb = pipeline.base(piece)
-                    else:
-                        control = CONTROLS[name]
-                        around_piece = piece.pad(control.reach)
-                        scene = pipeline.scene(around_piece, control.needs)
-                        rgb = np.ascontiguousarray(control.draw(scene).rgb[piece.slices(around_piece)])
+                    rgb = pipeline.base(piece) if name == "base" else pipeline.control(name, piece)
                     sink.write(piece, rgb)
                     advance.step()
             talk.result(str(file))

@@ -9,6 +9,7 @@ from mapstyle.frame import Frame
 from mapstyle.job import Data, HowLarge, Where, check_crs, plan_frame
 from mapstyle.layers import Layers
 from mapstyle.sources.elevation import Elevation
+from mapstyle.sources.imagery import Imagery
 from mapstyle.sources.level_index import LevelIndex
 from mapstyle.sources.store import cache_folder, open_atlas
 
@@ -29,7 +30,8 @@ def open_data(sources: Sequence[str], talk: Talk) -> Data:
     atlas = open_atlas(sources, cache, talk.say)
     for note in atlas.notes:
         talk.say(f"note: {note}")
-    return Data(atlas, Elevation.open(atlas.elevation, cache) if atlas.elevation else None)
+    elevation = Elevation.open(atlas.elevation, cache) if atlas.elevation else None
+    return Data(atlas, elevation, Imagery.open(atlas.imagery) if atlas.imagery else None)
 
 
 def open_job(sources: Sequence[str], where: Where, how: HowLarge, talk: Talk) -> Opened:
@@ -42,8 +44,8 @@ def open_job(sources: Sequence[str], where: Where, how: HowLarge, talk: Talk) ->
 
 def layers_for(data: Data, frame: Frame) -> Layers:
     """Make the layers ready for a frame's grid, and refuse a frame that would be empty."""
-    layers = LevelIndex.build(data.atlas, frame.grid.at_ratio(1), data.elevation, cache_folder())
-    if data.elevation is None:
+    layers = LevelIndex.build(data.atlas, frame.grid.at_ratio(1), data.elevation, cache_folder(), data.imagery)
+    if data.elevation is None and data.imagery is None:
         stack = layers.read(frame)
         if not (stack.areas or stack.lines or stack.points):
             w, s, e, n = data.bounds
@@ -58,4 +60,5 @@ def sources_digest(data: Data) -> str:
     """Name the content of all sources."""
     from mapstyle.fingerprint import fingerprint
 
-    return fingerprint(data.atlas.digest, data.elevation.digest if data.elevation else "")
+    rasters = data.elevation, data.imagery
+    return fingerprint(data.atlas.digest, *(raster.digest if raster else "" for raster in rasters))

@@ -59,8 +59,9 @@ class Atlas:
         digest: names the content of all the files, and the version of the reader.
         bounds: west, south, east, north in degrees of all features (the built sea left out).
         attribution: what the data's licence asks to be said, such as ``© OpenStreetMap contributors``.
-        elevation: the raster files among the sources, as given.
+        elevation: the elevation rasters among the sources, as given.
         notes: what had to be mended or dropped, one line each, with counts.
+        imagery: the pictures of the ground among the sources, as given.
     """
 
     tables: Mapping[tuple[LayerKind, Shape], FeatureTable]
@@ -69,3 +70,4 @@ class Atlas:
     attribution: str
     elevation: tuple[Path, ...] = ()
     notes: tuple[str, ...] = ()
+    imagery: tuple[Path, ...] = ()

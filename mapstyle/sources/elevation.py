@@ -53,8 +53,8 @@ class Elevation:
         self._mosaics = tuple(mosaics)
         self._origin = paths, cache
         self.digest = fingerprint([m.digest for m in self._mosaics], CELL, FEATHER, SHARPEN)
-        outlines = [_unwrapped(m.lonlat_outline()) for m in self._mosaics]
-        self.bounds = _union([o for o in outlines if len(o)])
+        outlines = [unwrapped(m.lonlat_outline()) for m in self._mosaics]
+        self.bounds = union([o for o in outlines if len(o)])
         self._sources = lru_cache(maxsize=8)(self._make_sources)
         self._cell = lru_cache(maxsize=CELLS_KEPT)(self._draw_cell)
 
@@ -170,7 +170,7 @@ class _OnGrid:
         """Settle all that the frame must not decide."""
         import pyproj
 
-        west, south, east, north = _union([_unwrapped(mosaic.lonlat_outline())])
+        west, south, east, north = union([unwrapped(mosaic.lonlat_outline())])
         crs = pyproj.CRS(mosaic.crs)
         same = crs.to_epsg() == 4326 if grid.is_web_mercator else crs == pyproj.CRS(grid.crs)
         pixel = 1 / float(grid.pixels_per_metre((south + north) / 2))
@@ -264,7 +264,7 @@ class _OnGrid:
 
     def _to_crs(self, degrees: Array) -> Array:
         """Project degrees to the mosaic's CRS; longitudes stay on one side of the antimeridian within a cell."""
-        to_crs, geographic = _projection(self.mosaic.crs)
+        to_crs, geographic = projection(self.mosaic.crs)
         x, y = to_crs.transform(degrees[:, 0], degrees[:, 1])
         out = np.column_stack([x, y])
         if geographic:
@@ -332,13 +332,14 @@ def _certainty(covered: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 @lru_cache(maxsize=32)
-def _projection(crs: str) -> tuple[Any, bool]:
+def projection(crs: str) -> tuple[Any, bool]:
+    """Give what projects degrees to a CRS, and whether that counts in degrees itself."""
     import pyproj
 
     return pyproj.Transformer.from_crs("EPSG:4326", crs, always_xy=True), pyproj.CRS(crs).is_geographic
 
 
-def _unwrapped(lonlat: Array) -> Array:
+def unwrapped(lonlat: Array) -> Array:
     """Bring longitudes near each other, so that data across the antimeridian stays one."""
     if len(lonlat) and np.ptp(lonlat[:, 0]) > 180 and not _goes_round(lonlat[:, 0]):
         lonlat = lonlat.copy()
@@ -352,7 +353,8 @@ def _goes_round(longitude: Array) -> bool:
     return bool(np.diff(turned, append=turned[0] + 360.0).max() < 60.0)
 
 
-def _union(outlines: Sequence[Array]) -> tuple[float, float, float, float]:
+def union(outlines: Sequence[Array]) -> tuple[float, float, float, float]:
+    """Give west, south, east, north of outlines, float64[n, 2] in degrees."""
     points = np.concatenate(outlines)
     west, south = points.min(axis=0)
     east, north = points.max(axis=0)

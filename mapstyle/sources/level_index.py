@@ -4,6 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mapstyle.fingerprint import fingerprint
 from mapstyle.frame import Frame, Grid
 from mapstyle.layers import LayerStack, RasterLayer
@@ -30,6 +33,17 @@ class Heights(Protocol):
         """Give the elevation at pixel centres of a frame."""
 
 
+class Pictures(Protocol):
+    """Something that knows how the ground looks from above."""
+
+    @property
+    def digest(self) -> str:
+        """Names its content."""
+
+    def sample(self, frame: Frame) -> NDArray[np.uint8]:
+        """Give what is seen at the pixels of a frame: uint8[height, width, 3], RGB."""
+
+
 class LevelIndex:
     """Everything an atlas has for one grid; the :class:`~mapstyle.layers.Layers` of real data.
 
@@ -38,18 +52,30 @@ class LevelIndex:
     """
 
     def __init__(
-        self, grid: Grid, features: Features, seeds: Seeds, digest: str, heights: Heights | None = None
+        self,
+        grid: Grid,
+        features: Features,
+        seeds: Seeds,
+        digest: str,
+        heights: Heights | None = None,
+        pictures: Pictures | None = None,
     ) -> None:
         self._grid = grid.at_ratio(1)
         self._features = features
         self._seeds = seeds
         self._heights = heights
+        self._pictures = pictures
         self._digest = digest
         features.prepare()
 
     @classmethod
     def build(
-        cls, atlas: Atlas, grid: Grid, elevation: Heights | None = None, cache: Path | None = None
+        cls,
+        atlas: Atlas,
+        grid: Grid,
+        elevation: Heights | None = None,
+        cache: Path | None = None,
+        imagery: Pictures | None = None,
     ) -> "LevelIndex":
         """Build the index of an atlas for a grid, or load the one that was kept.
 
@@ -58,6 +84,7 @@ class LevelIndex:
             grid: where; its pixel ratio does not matter.
             elevation: knows the heights; None where there is no such source.
             cache: folder in which indexes are kept; nothing is kept when left out.
+            imagery: knows how the ground looks; None where there is no such source.
         """
         grid = grid.at_ratio(1)
         digest = fingerprint(INDEX_VERSION, atlas.digest, grid)
@@ -68,7 +95,7 @@ class LevelIndex:
             loaded = features, find_seeds(features, grid.level, grid.turn, atlas.bounds)
             if path is not None:
                 save_level(path, *loaded)
-        return cls(grid, *loaded, digest, elevation)
+        return cls(grid, *loaded, digest, elevation, imagery)
 
     @property
     def grid(self) -> Grid:
@@ -77,8 +104,8 @@ class LevelIndex:
 
     @property
     def digest(self) -> str:
-        """Names the content: atlas, grid, elevation and the way they are made ready."""
-        return fingerprint(self._digest, self._heights.digest if self._heights else "")
+        """Names the content: atlas, grid, elevation, imagery and the way they are made ready."""
+        return fingerprint(self._digest, *(s.digest if s else "" for s in (self._heights, self._pictures)))
 
     def read(self, frame: Frame) -> LayerStack:
         """Give the features whose bounding boxes touch the frame, moved round the world where it asks so."""
@@ -90,6 +117,11 @@ class LevelIndex:
         """Give the elevation at pixel centres of the frame; None where there is no elevation source."""
         self._check(frame)
         return None if self._heights is None else self._heights.sample(frame)
+
+    def imagery(self, frame: Frame) -> NDArray[np.uint8] | None:
+        """Give what is seen at the pixels of the frame; None where there is no picture of the ground."""
+        self._check(frame)
+        return None if self._pictures is None else self._pictures.sample(frame)
 
     def seeds(self, frame: Frame) -> Sequence[LabelSeed]:
         """Give everything that could be labelled and whose anchor lies in the frame."""

@@ -105,13 +105,13 @@ class Raster:
         import rasterio
 
         window = ((top, bottom), (left, right))
-        with _quiet():
+        with quiet():
             try:
                 with rasterio.open(self.address, driver=self.driver) as file:
                     stored = file.read(1, window=window)
                     mask = file.read_masks(1, window=window) if self.masked else None
             except (rasterio.errors.RasterioError, OSError, RuntimeError) as error:
-                raise SourceError(f"{self.shown} is damaged or cut short: {_reason(error)}") from None
+                raise SourceError(f"{self.shown} is damaged or cut short: {reason(error)}") from None
         heights = stored.astype(np.float64)
         valid = np.isfinite(heights) if mask is None else np.isfinite(heights) & (mask > 0)
         if self.void is not None:
@@ -152,7 +152,7 @@ def _members(path: Path) -> list[str]:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
     except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
-        raise SourceError(f"{path.name} cannot be read as a zip: {_reason(error)}") from None
+        raise SourceError(f"{path.name} cannot be read as a zip: {reason(error)}") from None
     if len(names) > MAX_MEMBERS:
         raise SourceError(f"{path.name} holds {len(names)} files; {MAX_MEMBERS} is the limit")
     found = []
@@ -172,7 +172,7 @@ def _open(shown: str, address: str, name: str) -> Raster:
     import rasterio
 
     driver = "SRTMHGT" if name.endswith(".hgt") else "GTiff"
-    with _quiet(), warnings.catch_warnings():
+    with quiet(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a file without a place is refused below, in our own words
         try:
             # The driver is named so that no other format, which might point elsewhere, hides behind the suffix.
@@ -183,7 +183,7 @@ def _open(shown: str, address: str, name: str) -> Raster:
                 raise SourceError(
                     f"{shown}: an SRTM file says where it lies by its name, as in N42E001.hgt; give it its name back"
                 ) from None
-            raise SourceError(f"{shown} cannot be read as elevation: {_reason(error)}") from None
+            raise SourceError(f"{shown} cannot be read as elevation: {reason(error)}") from None
 
 
 def _describe(shown: str, address: str, driver: str, file: Any) -> Raster:
@@ -202,7 +202,7 @@ def _describe(shown: str, address: str, driver: str, file: Any) -> Raster:
             f"{shown} does not say which coordinate reference system it is in; write it anew with one, such as: "
             f"gdal_translate -a_srs EPSG:25832 {shown} new.tif"
         )
-    _check_blocks(shown, address, file)
+    check_blocks(shown, address, file)
     flags = file.mask_flag_enums[0]
     unit = _UNITS.get((file.units[0] or "").lower(), 1.0)
     a, b, c, d, e, f = transform
@@ -221,7 +221,7 @@ def _describe(shown: str, address: str, driver: str, file: Any) -> Raster:
     )
 
 
-def _check_blocks(shown: str, address: str, file: Any) -> None:
+def check_blocks(shown: str, address: str, file: Any) -> None:
     """Find out now, not in the middle of a picture, that a TIFF ends before its blocks do."""
     if file.driver != "GTiff" or address.startswith("/vsizip/"):
         return
@@ -238,7 +238,7 @@ def _check_blocks(shown: str, address: str, file: Any) -> None:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep GDAL from talking, and read pixel-is-point files as they are meant."""
     import rasterio
 
@@ -255,7 +255,8 @@ def _quiet() -> Iterator[None]:
             log.removeHandler(silence)
 
 
-def _reason(error: BaseException) -> str:
+def reason(error: BaseException) -> str:
+    """Give what GDAL says is wrong: one line, without folders, shortened."""
     cause = error.__cause__ or error
     text = str(cause).strip() or type(cause).__name__
     text = re.sub(r"/vsizip/\{?[^}]*\}?/|(/[^\s/:]+)+/", "", text.splitlines()[0])

@@ -23,13 +23,15 @@ GDAL_SUFFIXES = (".gpkg", ".geojson", ".json", ".shp", ".fgb")
 PARQUET_SUFFIXES = (".parquet", ".geoparquet")
 VECTOR_SUFFIXES = (*OSM_SUFFIXES, *GDAL_SUFFIXES, *PARQUET_SUFFIXES)
 ELEVATION_SUFFIXES = (".tif", ".tiff", ".hgt", ".hgt.zip")
+PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png")
+"""Pictures of the ground; ``.tif`` may be one too."""
 OSM_LAYERS = ("points", "lines", "multipolygons")
 _INDEX_GROWTH = 12
 """Bytes of GDAL's index of nodes to a byte of PBF, about."""
 
 WHAT_CAN_BE_READ = (
     "OpenStreetMap .osm.pbf .osm .osm.gz .osm.bz2; .gpkg .geojson .json .shp .fgb .parquet; "
-    ".zip of those; elevation .tif .hgt .hgt.zip"
+    ".zip of those; elevation .tif .hgt .hgt.zip; pictures of the ground .tif .jpg .png"
 )
 WHERE_TO_GET_ONE = (
     "For your own town, get a file from the Export tab of openstreetmap.org (save it as .osm), "
@@ -69,7 +71,7 @@ class SourceName:
 
 def known_suffix(name: str) -> str:
     """Find the ending by which a file is read; an empty string where there is none."""
-    endings = (*VECTOR_SUFFIXES, *ELEVATION_SUFFIXES, ".zip")
+    endings = (*VECTOR_SUFFIXES, *ELEVATION_SUFFIXES, *PICTURE_SUFFIXES, ".zip")
     return max((e for e in endings if name.lower().endswith(e)), key=len, default="")
 
 

@@ -17,6 +17,7 @@ from mapstyle.layers import LayerKind
 from mapstyle.sources.archives import zip_holds_elevation
 from mapstyle.sources.assemble import join_tables, pick_rows, read_file
 from mapstyle.sources.atlas import Atlas, FeatureTable, Shape
+from mapstyle.sources.photos import is_imagery
 from mapstyle.sources.reader import ELEVATION_SUFFIXES, WHAT_CAN_BE_READ, WHERE_TO_GET_ONE, SourceName
 
 READER_VERSION = 7
@@ -39,16 +40,19 @@ def open_atlas(sources: Sequence[str], cache: Path | None = None, progress: Prog
     tell = progress if progress is not None else lambda _: None
     parts: list[Atlas] = []
     elevation: list[Path] = []
+    imagery: list[Path] = []
     digests: list[str] = []
     for text in sources:
         name = SourceName.parse(text)
         _check(name, text)
         digests.append(_digest(name))
-        if _is_elevation(name):
+        if is_imagery(name.path):
+            imagery.append(name.path)
+        elif _is_elevation(name):
             elevation.append(name.path)
         else:
             parts.append(_open_one(name, digests[-1], folder, tell))
-    return _together(parts, tuple(elevation), fingerprint(*digests))
+    return _together(parts, tuple(elevation), tuple(imagery), fingerprint(*digests))
 
 
 def cache_folder() -> Path:
@@ -168,19 +172,19 @@ def load_atlas(path: Path) -> Atlas | None:
     return Atlas(tables, told["digest"], tuple(told["bounds"]), told["attribution"], (), tuple(told["notes"]))
 
 
-def _together(parts: list[Atlas], elevation: tuple[Path, ...], digest: str) -> Atlas:
+def _together(parts: list[Atlas], elevation: tuple[Path, ...], imagery: tuple[Path, ...], digest: str) -> Atlas:
     if len(parts) == 1:
         one = parts[0]
-        return Atlas(one.tables, digest, one.bounds, one.attribution, elevation, one.notes)
+        return Atlas(one.tables, digest, one.bounds, one.attribution, elevation, one.notes, imagery)
     keys = dict.fromkeys(key for part in parts for key in part.tables)
     tables = {key: _joined([p.tables[key] for p in parts if key in p.tables]) for key in keys}
     said = dict.fromkeys(p.attribution for p in parts if p.attribution)
     notes = tuple(note for part in parts for note in part.notes)
-    boxes = np.array([p.bounds for p in parts] or [_raster_bounds(e) for e in elevation])
+    boxes = np.array([p.bounds for p in parts] or _raster_bounds(elevation, imagery))
     west, south = boxes[:, :2].min(axis=0)
     east, north = boxes[:, 2:].max(axis=0)
     bounds = float(west), float(south), float(east), float(north)
-    return Atlas(tables, digest, bounds, ", ".join(said), elevation, notes)
+    return Atlas(tables, digest, bounds, ", ".join(said), elevation, notes, imagery)
 
 
 def _joined(parts: list[FeatureTable]) -> FeatureTable:
@@ -195,7 +199,8 @@ def _joined(parts: list[FeatureTable]) -> FeatureTable:
     return pick_rows(table, np.setdiff1d(np.arange(len(table)), order[again[same]]))
 
 
-def _raster_bounds(path: Path) -> tuple[float, float, float, float]:
+def _raster_bounds(elevation: tuple[Path, ...], imagery: tuple[Path, ...]) -> list[tuple[float, float, float, float]]:
     from mapstyle.sources.elevation import Elevation
+    from mapstyle.sources.imagery import Imagery
 
-    return Elevation.open([path], None).bounds
+    return [Elevation.open([e], None).bounds for e in elevation] + [Imagery.open([i]).bounds for i in imagery]

@@ -15,7 +15,6 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from mapstyle.engines.diffusion import chain as chains
 from mapstyle.engines.diffusion.chain import Chain
 from mapstyle.engines.diffusion.lattice import LATENT, Lattices, Rect
 from mapstyle.engines.diffusion.noise import world_noise
@@ -173,22 +172,9 @@ class NoSupply:
         return ()
 
 
-class LatentChain(Chain):
-    """The product's chain, stopped before the decoder."""
-
-    def latents(self, rect: Rect) -> np.ndarray:
-        """Give the fused latents of the last phase: float32[4, height, width]."""
-        frame = rect.frame(self.lattices.grid)
-        cone = self.lattices.cone(frame)
-        with chains.ThreadPoolExecutor(2) as pool:
-            for phase, block in enumerate(cone.phases):
-                self._phase(phase, self.lattices.phases[phase].homes(block), pool)
-        return self._read(len(cone.phases) - 1, rect)
-
-
-def analytic_chain(windows: Windows = GUARDED, phases: int = 6, decode: Windows = DECODE, **model) -> LatentChain:
+def analytic_chain(windows: Windows = GUARDED, phases: int = 6, decode: Windows = DECODE, **model) -> Chain:
     """Make a chain of the product about the analytic model."""
     lattice = Lattice(paint=windows, decode=decode)
     settings = Diffusion(prompt="x", strength=1, steps=8, sampler="euler", phases=phases, lattice=lattice)
     lattices = Lattices(resolve(settings), SHEET)
-    return LatentChain(lattices, AnalyticModel(lattices, **model), WindowStore(None, print), NoSupply(), workers=1)
+    return Chain(lattices, AnalyticModel(lattices, **model), WindowStore(None, print), NoSupply(), workers=1)

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from exports.a1111_reader import as_a1111, as_civitai
 from PIL import Image
 
 PLACE = ("--around", "3.8925,54.5972", "--zoom", "15", "--size", "96x80")
@@ -74,7 +75,12 @@ def test_reproduce_gives_the_same_pixels_and_explain_says_how(cli, town, fast, t
     assert "ink, and water" in text
     assert "compositeWithTrainedAlgorithmicMedia" in text
     with Image.open(out) as image:
-        assert "Steps: 2, Sampler: Euler" in image.text["parameters"]
+        parameters = image.text["parameters"]
+    for read in (as_a1111(parameters), as_civitai(parameters)):  # readers of the published format, not of our code
+        assert read.prompt == "ink, and water"
+        assert {k: str(read.details[k]) for k in ("Steps", "Sampler", "Seed", "CFG scale", "Size")} == {
+            "Steps": "2", "Sampler": "Euler", "Seed": "9", "CFG scale": "1", "Size": "96x80",
+        }  # fmt: skip
 
 
 def test_reproducing_with_other_weights_is_said(cli, town, fast, small_style, tmp_path):
@@ -139,6 +145,27 @@ def test_weights_that_were_never_pulled_name_the_line_that_brings_them(cli, town
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
     said = cli("render", town, *PLACE, "--engine", "sdxl", "-o", tmp_path / "out.png")
     refused(said, tmp_path, "is not here; run: mapstyle models pull watercolour")
+
+
+def test_imagery_leads_the_model_when_it_is_given(cli, town, fast, tmp_path):
+    import rasterio
+    from rasterio.transform import from_bounds
+
+    control = "diffusion.controls=[{image='imagery', net='union', mode='tile'}]"
+    go = ("render", town, *PLACE, "--style", fast, "--engine", "sdxl", "--set", control, "--no-labels")
+    refused(cli(*go, "-o", tmp_path / "out.png"), tmp_path, "needs imagery", ".tif")
+    seen = []
+    for i in range(2):
+        photo = tmp_path / f"photo{i}.tif"
+        bands = np.random.default_rng(i).integers(0, 255, (3, 64, 64), np.uint8)
+        where = from_bounds(3.88, 54.59, 3.905, 54.605, 64, 64)
+        with rasterio.open(photo, "w", driver="GTiff", width=64, height=64, count=3, dtype="uint8", crs="EPSG:4326",
+                           transform=where, photometric="RGB") as file:  # fmt: skip
+            file.write(bands)
+        said = cli(*go[:2], photo, *go[2:], "-o", tmp_path / f"map{i}.png")
+        assert said.code == 0, said.err
+        seen.append(pixels(tmp_path / f"map{i}.png"))
+    assert np.abs(seen[0] - seen[1]).mean() > 1
 
 
 @pytest.mark.parametrize(

@@ -9,16 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mapstyle.engines.base import View, Watch
-from mapstyle.engines.diffusion.chain import Chain, Picture
+from mapstyle.engines.diffusion.batches import Picture
+from mapstyle.engines.diffusion.chain import Chain
 from mapstyle.engines.diffusion.detectors import Detector, find_detector
 from mapstyle.engines.diffusion.fit import Fit
 from mapstyle.engines.diffusion.lattice import Lattices, Rect
 from mapstyle.engines.diffusion.loading import Loaded
 from mapstyle.engines.diffusion.model import SdxlModel
-from mapstyle.engines.diffusion.mosaic import CELL, Mosaic
+from mapstyle.engines.diffusion.mosaic import Mosaic
 from mapstyle.engines.diffusion.profiles import Plan
 from mapstyle.engines.diffusion.settings import Control
-from mapstyle.engines.diffusion.spec import DiffusionSpec, versions
+from mapstyle.engines.diffusion.spec import DETECTOR_CELL, DiffusionSpec, versions
 from mapstyle.engines.diffusion.windows import WindowStore, prune
 from mapstyle.engines.painter import Painter
 from mapstyle.frame import Frame, Grid
@@ -40,7 +41,12 @@ class DiffusionEngine:
         """Load the weights and open the cache of windows."""
         self._spec = spec
         self._watch = watch
-        self._detectors = {c.detector: find_detector(c.detector) for c in spec.settings.controls if c.detector}
+        found = {id(part.ref): part.found.path for part in spec.part("detector")}
+        self._detectors = {
+            c.detector: find_detector(c.detector, found.get(id(spec.settings.detectors.get(c.detector))))
+            for c in spec.settings.controls
+            if c.detector
+        }
         self._loaded = Loaded(spec, watch)
         if spec.cache is not None:
             prune(spec.cache)
@@ -78,7 +84,7 @@ class DiffusionEngine:
             lattice={**plan.lattice.model_dump(), "phases": [len(p) for p in plan.phases]},
             device=_device(self._loaded.fit),
             exact=exact,
-            identity=spec.identity(),
+            identity=replace(spec, fit=self._loaded.fit).identity(),
         )
 
     @property
@@ -153,7 +159,7 @@ class Drawn:
             around = cell.pad(detector.margin // scale)
             return np.ascontiguousarray(detector(source(around))[cell.slices(around)])
 
-        return Mosaic(detect, cell=2 * CELL)
+        return Mosaic(detect, cell=DETECTOR_CELL)
 
 
 def _schedule_name(plan: Plan) -> str:

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mapstyle.engines.diffusion.chain import ENCODE_MARGIN, Latents, OutOfMemoryError, Picture
-from mapstyle.engines.diffusion.denoiser import Denoiser, Hints
+from mapstyle.engines.diffusion import denoiser as denoising
+from mapstyle.engines.diffusion.batches import Hints, Latents, OutOfMemoryError, Picture
+from mapstyle.engines.diffusion.chain import ENCODE_MARGIN
+from mapstyle.engines.diffusion.denoiser import Denoiser
 from mapstyle.engines.diffusion.fit import Fit
 from mapstyle.engines.diffusion.lattice import LATENT, Rect
 from mapstyle.engines.diffusion.loading import Loaded
@@ -22,8 +24,9 @@ from mapstyle.frame import Grid
 if TYPE_CHECKING:
     from torch import Tensor
 
-_KEPT_HINTS = 64
-"""Batches whose hints are kept on the device: phases come back to the same windows."""
+_KEPT_HINTS, _KEPT_LONE_HINTS = 32, 4
+"""Batches whose hints are kept on the device, since phases come back to the same windows; 10 MB a window and net, so
+few where a small card allows one window at a time."""
 
 
 class SdxlModel:
@@ -47,7 +50,7 @@ class SdxlModel:
         place = (grid.crs, grid.resolution, grid.origin_x, grid.origin_y, grid.pixel_ratio)
         self._grid_key = stable_id(repr(place)) & 0xFFFFFFFF
         self._place = fingerprint(place, seed)
-        self._hints: OrderedDict[tuple[str, ...], Hints] = OrderedDict()
+        self._hints: OrderedDict[tuple[str, ...], denoising.Hints] = OrderedDict()
 
     @property
     def identity(self) -> str:
@@ -73,14 +76,14 @@ class SdxlModel:
         return out
 
     def run(
-        self, phase: int, latents: Latents, rects: Sequence[Rect | None], hints: Sequence[tuple[Picture, ...] | None],
+        self, phase: int, latents: Latents, rects: Sequence[Rect | None], hints: Sequence[Hints | None],
         careful: bool = False,
     ) -> Latents:  # fmt: skip
         """See :class:`WindowModel`."""
         import torch
 
         loaded = self._loaded
-        with self._memory(), loaded.at_work("paint"), loaded.in_float32(careful) as denoiser:
+        with self._memory(), loaded.at_work("paint"), loaded.in_float32(careful) as denoiser, torch.inference_mode():
             x = torch.from_numpy(latents).to(loaded.fit.device, loaded.state)
 
             def noise(stream: int) -> "Tensor":
@@ -101,15 +104,16 @@ class SdxlModel:
         amount = noise_after(self._plan.sampler, self._loaded.schedule, step)
         return np.float32(amount) * self._noise(stream_after(step), rect) if amount else None
 
-    def decode(self, latents: Latents, careful: bool = False) -> NDArray[np.float32]:
+    def decode(self, latents: Latents, careful: bool = False) -> NDArray[np.float16]:
         """See :class:`WindowModel`."""
         import torch
 
         loaded = self._loaded
-        with self._memory(), loaded.at_work("vae"), loaded.vae_in_float32(careful) as vae:
+        with self._memory(), loaded.at_work("vae"), loaded.vae_in_float32(careful) as vae, torch.inference_mode():
             z = torch.from_numpy(latents)[None].to(loaded.fit.device, vae.dtype) / loaded.vae_scale
             picture = vae.decode(z, return_dict=False)[0][0].float()
-            return (picture / 2 + 0.5).clamp(0, 1).cpu().numpy()
+            # float16 tells 4096 levels between 0 and 1, and is half as much to bring home and to keep.
+            return (picture / 2 + 0.5).clamp(0, 1).half().cpu().numpy()
 
     def step_down(self) -> str:
         """See :class:`WindowModel`."""
@@ -125,7 +129,7 @@ class SdxlModel:
         import torch
 
         loaded = self._loaded
-        with self._memory(), loaded.at_work("vae"), loaded.vae_in_float32(False) as vae:
+        with self._memory(), loaded.at_work("vae"), loaded.vae_in_float32(False) as vae, torch.inference_mode():
             pixels = torch.from_numpy(np.ascontiguousarray(np.moveaxis(picture, 2, 0)))[None]
             pixels = pixels.to(loaded.fit.device).to(vae.dtype) / 127.5 - 1
             code = vae.encode(pixels)
@@ -134,22 +138,25 @@ class SdxlModel:
             m = ENCODE_MARGIN
             return (mean[0, :, m:-m, m:-m].float() * loaded.vae_scale).cpu().numpy()
 
-    def _guides(self, denoiser: Denoiser, hints: Sequence[tuple[Picture, ...] | None]) -> Hints:
-        """Bring a batch's control images to the device, or find them there."""
+    def _guides(self, denoiser: Denoiser, hints: Sequence[Hints | None]) -> denoising.Hints:
+        """Bring a batch's control images to the device, or find there what the nets made of them."""
         import torch
 
-        key = tuple("" if h is None else fingerprint(*h) for h in hints)
+        key = tuple("" if h is None else h.digest for h in hints)
         found = self._hints.get(key)
         if found is None:
             size = self._plan.lattice.paint.window * LATENT
             empty = np.zeros((size, size, 3), np.uint8)
             images = {}
             for i in sorted(denoiser.used):
-                stack = np.stack([empty if h is None else h[i] for h in hints])
-                images[i] = torch.from_numpy(np.ascontiguousarray(np.moveaxis(stack, 3, 1)))
+                parts = [torch.from_numpy(empty if h is None else h.pictures[i]) for h in hints]
+                stack = torch.stack([part.to(self._loaded.fit.device) for part in parts])
+                images[i] = stack.permute(0, 3, 1, 2).contiguous()
             found = self._hints[key] = denoiser.hints(images)
-            while len(self._hints) > _KEPT_HINTS // len(hints):
+            while len(self._hints) > (_KEPT_HINTS if len(hints) > 1 else _KEPT_LONE_HINTS):
                 self._hints.popitem(last=False)
+        else:
+            self._hints.move_to_end(key)
         return found
 
     def _noise(self, stream: int, rect: Rect) -> Latents:
@@ -165,8 +172,7 @@ class SdxlModel:
         import torch
 
         try:
-            with torch.inference_mode():
-                yield
+            yield
         except torch.OutOfMemoryError as error:
             _clear(error)
             raise OutOfMemoryError from None

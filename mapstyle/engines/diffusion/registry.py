@@ -320,7 +320,7 @@ def models_folder() -> Path:
 
 
 def needed(settings: Diffusion, plan: Plan) -> list[tuple[str, Weights]]:
-    """List what a style needs for a plan, with the part each plays: base, vae, preview, controlnet, lora."""
+    """List what a style needs for a plan, with the part each plays: base, vae, preview, controlnet, lora, detector."""
     needs: list[tuple[str, Weights]] = [("base", plan.base)]
     if settings.vae is not None:
         needs.append(("vae", settings.vae))
@@ -329,6 +329,8 @@ def needed(settings: Diffusion, plan: Plan) -> list[tuple[str, Weights]]:
     used = dict.fromkeys(control.net for control in settings.controls)
     needs += [("controlnet", settings.nets[name]) for name in used]
     needs += [("lora", lora) for lora in plan.loras]
+    detectors = dict.fromkeys(control.detector for control in settings.controls)
+    needs += [("detector", settings.detectors[name]) for name in detectors if name in settings.detectors]
     return needs
 
 

@@ -131,6 +131,9 @@ class Diffusion(Settings):
     loras: tuple[Lora, ...] = ()
     nets: dict[str, Net] = Field(default_factory=dict)
     controls: tuple[Control, ...] = ()
+    detectors: dict[str, Weights] = Field(
+        default_factory=dict, description="weights of detectors that need some, by the detector's name; .safetensors"
+    )
     lattice: Lattice = Lattice()
     compile: bool = Field(False, description="let torch.compile the networks: slower to begin with, then faster")
     batch: Literal[1, 2, 4] | None = Field(None, description="windows evaluated together; left out, what fits")

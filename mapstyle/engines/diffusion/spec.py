@@ -11,6 +11,7 @@ from mapstyle.engines.base import Watch
 from mapstyle.engines.diffusion.chain import ENCODE_MARGIN
 from mapstyle.engines.diffusion.fit import Fit
 from mapstyle.engines.diffusion.lattice import LATENT, Lattices
+from mapstyle.engines.diffusion.mosaic import CELL
 from mapstyle.engines.diffusion.profiles import Plan, resolve
 from mapstyle.engines.diffusion.registry import Found, Registry, needed
 from mapstyle.engines.diffusion.settings import Diffusion, Weights
@@ -25,7 +26,10 @@ VERSION = 1
 """Raised when the engine comes to paint other pixels from the same settings."""
 BLOCK = 4096
 """Logical pixels on the side of what is painted at once: halos cost little then, and it fits into memory."""
+DETECTOR_CELL = 2 * CELL
+"""Real pixels on the side of the cells on which detectors work."""
 _LIBRARIES = ("torch", "diffusers", "transformers", "numpy")
+_DETECTING = ("controlnet_aux", "opencv-python-headless")
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,9 @@ class DiffusionSpec:
     def reach(self) -> int:
         """Reach of the lattice, of encoding and of the painter's ground, in pixels."""
         lattice = Lattices(self.plan, Grid.web_mercator(10)).reach
-        return lattice + ENCODE_MARGIN * LATENT + self.painter.reach
+        # A detector works on whole cells, and sees a margin around them of at most a cell.
+        detectors = 3 * DETECTOR_CELL if any(c.detector for c in self.settings.controls) else 0
+        return lattice + ENCODE_MARGIN * LATENT + detectors + self.painter.reach
 
     @property
     def needs(self) -> frozenset[str]:
@@ -91,7 +97,8 @@ class DiffusionSpec:
                 self.plan.cfg, self.plan.cfg_steps, self.plan.tiny, self.plan.lattice,
                 [(lora.weight, lora.text_weight, lora.blocks) for lora in self.plan.loras])  # fmt: skip
         return fingerprint(
-            "diffusion", VERSION, settings, plan, weights, self.painter.identity(), self.fit.identity, versions()
+            "diffusion", VERSION, settings, plan, weights, self.painter.identity(), self.fit.identity,
+            versions(any(c.detector for c in self.settings.controls)),
         )  # fmt: skip
 
     def load(self, watch: Watch | None = None) -> "DiffusionEngine":
@@ -124,9 +131,17 @@ def find_parts(settings: Diffusion, style: str, folder: Path | None, registry: R
     )
 
 
-def versions() -> dict[str, str]:
-    """Give the versions of the libraries that decide bits."""
-    return {name: metadata.version(name) for name in _LIBRARIES}
+def versions(detectors: bool = False) -> dict[str, str]:
+    """Give the versions of the libraries that decide bits, with those of detectors or without."""
+    names = (*_LIBRARIES, *(_DETECTING if detectors else ()))
+    return {name: _version(name) for name in names}
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "none"
 
 
 def _without_places(table: dict[str, object]) -> dict[str, object]:

@@ -6,7 +6,8 @@ Like a UNet it sees a whole window and nothing else, mixes neighbouring latents,
 import cv2
 import numpy as np
 
-from mapstyle.engines.diffusion.chain import Chain, OutOfMemoryError
+from mapstyle.engines.diffusion.batches import OutOfMemoryError
+from mapstyle.engines.diffusion.chain import Chain
 from mapstyle.engines.diffusion.lattice import LATENT, Lattices, Rect
 from mapstyle.engines.diffusion.profiles import resolve
 from mapstyle.engines.diffusion.settings import Diffusion, Lattice, Windows
@@ -94,7 +95,7 @@ class ToyModel:
             if rect is None:
                 continue
             self.samples += 1
-            guide = cv2.resize(hint[0], None, fx=1 / 8, fy=1 / 8, interpolation=cv2.INTER_AREA)[..., 0] / 255.0
+            guide = cv2.resize(hint.pictures[0], None, fx=1 / 8, fy=1 / 8, interpolation=cv2.INTER_AREA)[..., 0] / 255.0
             for channel in range(4):
                 blurred = cv2.blur(latents[slot, channel], (3, 3), borderType=cv2.BORDER_CONSTANT)  # errs at the border
                 out[slot, channel] = np.tanh(blurred * 0.9 + guide + latents[slot].mean() * 0.01)

@@ -148,8 +148,13 @@ def test_a_window_that_is_not_a_number_is_tried_once_more_and_then_reported(pict
 
 
 def test_running_out_of_memory_steps_down_and_loses_nothing():
-    chain = toy_chain(SHEET, room=3)
     frame = Frame(SHEET, 0, 0, 200, 200)
+    chain = toy_chain(SHEET, room=3)
+    chain.paint(frame)
+    assert chain.exact  # nothing was finished before
+    chain = toy_chain(SHEET)
+    chain.paint(Frame(SHEET, 0, 0, 60, 60))
+    chain.model.room = 3
     seen = chain.paint(frame)
     assert not chain.exact
     assert any("out of memory" in line for line in chain.said)

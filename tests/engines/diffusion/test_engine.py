@@ -138,6 +138,24 @@ def test_every_setting_counts_and_is_part_of_the_identity(make, picture, name):
     assert np.abs(paint(spec).astype(int) - picture).mean() > 0.3
 
 
+@pytest.mark.parametrize("detector", ["canny", "lineart-standard"])
+def test_controls_found_in_the_painters_ground_are_functions_of_the_ground(make, picture, detector):
+    spec = make(controls=[{"image": "painter", "detector": detector, "net": "union", "mode": "thin-line"}])
+    whole = paint(spec)
+    assert not np.array_equal(whole, picture)
+    part = Frame(SHEET, FRAME.column + 31, FRAME.row + 17, 33, 20)
+    assert np.array_equal(paint(spec, part), whole[part.slices(FRAME)])
+    assert spec.identity() != make().identity()
+
+
+@pytest.mark.long
+def test_compiled_networks_are_functions_of_the_ground_too(make):
+    spec = make(compile=True)
+    whole = paint(spec)
+    part = Frame(SHEET, FRAME.column + 31, FRAME.row + 17, 33, 20)
+    assert np.array_equal(paint(spec, part), whole[part.slices(FRAME)])
+
+
 @pytest.mark.parametrize("sampler", ["lcm", "euler-ancestral"])
 def test_stochastic_samplers_are_functions_of_the_ground_too(make, sampler):
     spec = make(sampler=sampler)
@@ -277,14 +295,17 @@ def test_running_out_of_memory_goes_on_smaller_and_says_so(make, monkeypatch):
     engine = spec.load(Watch(said.append))
     true = type(engine._loaded._denoiser).__call__
 
+    calls = []
+
     def narrow(self, x, step, hints):
-        if len(x) > 1:
+        calls.append(len(x))
+        if len(x) > 1 and len(calls) > 2:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return true(self, x, step, hints)
 
     monkeypatch.setattr(type(engine._loaded._denoiser), "__call__", narrow)
     seen = engine.paint(FRAME, Ground(), SEED)
-    assert np.array_equal(seen, paint(make(Fit(batch=(1, 1)))))
+    assert np.abs(seen.astype(int) - paint(make(Fit(batch=(1, 1))))).max() <= 1  # bits differ with the batch
     assert sum("out of memory" in line for line in said) == 1
     making = engine.making(SEED)
     assert not making.exact

@@ -173,7 +173,9 @@ def test_planes_left_out_are_planes_of_nothing(spec):
         left_out = Scene(scene.frame, group)
         missing = set(scene.planes) - set(group)
         empty = Scene(scene.frame, group | {k: left_out.plane(k) for k in missing})
-        np.testing.assert_array_equal(spec.load().paint_scene(left_out, SEED), spec.load().paint_scene(empty, SEED), name)
+        np.testing.assert_array_equal(
+            spec.load().paint_scene(left_out, SEED), spec.load().paint_scene(empty, SEED), name
+        )
 
 
 def test_looks_at_nothing_but_its_needs(spec):

@@ -179,7 +179,9 @@ def test_windows_agree_left_of_the_origin(spec) -> None:
 
 def test_once_round_the_world_the_same_strokes_come_again(spec) -> None:
     turn = Grid.web_mercator(8).turn
-    east, west = (spec.load().paint_scene(country(size=256, level=8, column=c, row=1024), SEED) for c in (-128, turn - 128))
+    east, west = (
+        spec.load().paint_scene(country(size=256, level=8, column=c, row=1024), SEED) for c in (-128, turn - 128)
+    )
     np.testing.assert_array_equal(east, west)
 
 
