@@ -37,8 +37,8 @@ _SAMPLER_NAMES = {
 class DiffusionEngine:
     """Paints ground with a loaded model."""
 
-    def __init__(self, spec: DiffusionSpec, watch: Watch) -> None:
-        """Load the weights and open the cache of windows."""
+    def __init__(self, spec: DiffusionSpec, watch: Watch, loaded: Loaded | None = None) -> None:
+        """Load the weights, unless they are loaded, and open the cache of windows."""
         self._spec = spec
         self._watch = watch
         found = {id(part.ref): part.found.path for part in spec.part("detector")}
@@ -47,11 +47,12 @@ class DiffusionEngine:
             for c in spec.settings.controls
             if c.detector
         }
-        self._loaded = Loaded(spec, watch)
+        self._loaded = loaded or Loaded(spec, watch)
         if spec.cache is not None:
             prune(spec.cache)
         self._store = WindowStore(spec.cache, watch.say)
         self._chains: dict[tuple[Grid, int], tuple[Chain, Drawn]] = {}
+        self._identities: dict[Fit, str] = {}
         self._lock = Lock()
 
     def paint(self, frame: Frame, view: View, seed: int) -> NDArray[np.uint8]:
@@ -84,7 +85,7 @@ class DiffusionEngine:
             lattice={**plan.lattice.model_dump(), "phases": [len(p) for p in plan.phases]},
             device=_device(self._loaded.fit),
             exact=exact,
-            identity=replace(spec, fit=self._loaded.fit).identity(),
+            identity=self._identity(self._loaded.fit),
         )
 
     @property
@@ -96,11 +97,17 @@ class DiffusionEngine:
                 total[name] = total.get(name, 0) + value
         return total
 
+    def _identity(self, fit: Fit) -> str:
+        """Give the spec's identity with another fit; asked for with every window, worked out once."""
+        if fit not in self._identities:
+            self._identities[fit] = replace(self._spec, fit=fit).identity()
+        return self._identities[fit]
+
     def _chain(self, grid: Grid, seed: int) -> "tuple[Chain, Drawn]":
         key = (grid, seed)
         if key not in self._chains:
             spec = self._spec
-            model = SdxlModel(self._loaded, spec.plan, lambda fit: replace(spec, fit=fit).identity(), grid, seed)
+            model = SdxlModel(self._loaded, spec.plan, self._identity, grid, seed)
             drawn = Drawn(spec, self._detectors, grid, seed)
             chain = Chain(
                 Lattices(spec.plan, grid), model, self._store, drawn,

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from mapstyle.engines.diffusion.batches import OutOfMemoryError
-from mapstyle.engines.diffusion.chain import Chain
+from mapstyle.engines.diffusion.chain import ENCODE_MARGIN, Chain
 from mapstyle.engines.diffusion.lattice import LATENT, Lattices, Rect
 from mapstyle.engines.diffusion.profiles import resolve
 from mapstyle.engines.diffusion.settings import Diffusion, Lattice, Windows
@@ -82,7 +82,7 @@ class ToyModel:
         for slot, (rect, picture) in enumerate(zip(rects, pictures, strict=True)):
             if rect is not None:
                 small = cv2.resize(picture, None, fx=1 / 8, fy=1 / 8, interpolation=cv2.INTER_AREA)
-                out[slot] = small[16:-16, 16:-16, 0] / 64.0
+                out[slot] = small[ENCODE_MARGIN:-ENCODE_MARGIN, ENCODE_MARGIN:-ENCODE_MARGIN, 0] / 64.0
                 out[slot] += self._noise(rect, 0)
         return out
 
