@@ -24,11 +24,10 @@ from full_size import InMemory, Size, random_networks
 from workbench import Spent, TimedModel, TimedSupply, Workbench, add_arguments, seconds_without
 
 from mapstyle.engines.base import View, Watch
-from mapstyle.engines.diffusion.batches import Hints
-from mapstyle.engines.diffusion.chain import ENCODE_MARGIN, Chain
+from mapstyle.engines.diffusion.chain import Chain
 from mapstyle.engines.diffusion.denoiser import is_on
 from mapstyle.engines.diffusion.engine import Drawn
-from mapstyle.engines.diffusion.lattice import LATENT, Lattices, covering
+from mapstyle.engines.diffusion.lattice import LATENT, Lattices, covering, encode_margin
 from mapstyle.engines.diffusion.model import SdxlModel
 from mapstyle.engines.diffusion.nets import Hint, UnionNet
 from mapstyle.engines.diffusion.profiles import Plan
@@ -36,7 +35,6 @@ from mapstyle.engines.diffusion.settings import UNION_MODES
 from mapstyle.engines.diffusion.spec import DiffusionSpec
 from mapstyle.engines.diffusion.windows import WindowStore
 from mapstyle.exports import encode_tile
-from mapstyle.fingerprint import fingerprint
 from mapstyle.frame import Frame
 from mapstyle.pipeline import Pipeline
 
@@ -137,8 +135,8 @@ class Bench(Workbench):
             layer = lattices.phases[phase]
             rect = layer.rect(*next(iter(layer.meeting(covering(self.canvas)))))
             pictures = drawn.hints(rect)
-            latents = model.start([rect, *others], [drawn.picture(rect.pad(ENCODE_MARGIN)), *others])
-            model.run(phase, latents, [rect, *others], [Hints(pictures, fingerprint(*pictures)), *others])
+            latents = model.start([rect, *others], [drawn.picture(rect.pad(lattices.margin)), *others])
+            model.run(phase, latents, [rect, *others], [pictures, *others])
         side = lattices.decode.windows.window
         model.decode(np.zeros((4, side, side), np.float32))
 
@@ -304,7 +302,7 @@ class Costs:
         added = {"text_embeds": empty(1, pooled), "time_ids": empty(1, 6)}
         first, embedding = net.config.block_out_channels[0], net.config.block_out_channels[0] * 4
         hint = Hint(empty(1, first, paint, paint), 1.0, empty(1, embedding))
-        margin = paint + 2 * ENCODE_MARGIN
+        margin = paint + 2 * encode_margin(size.lattice.paint)
         self.unet = _tera(lambda: unet(x, step, words, added_cond_kwargs=added))
         self.net = _tera(lambda: UnionNet(net).residuals(x, step, words, added["text_embeds"], added["time_ids"], hint))
         self.hint = _tera(lambda: net.controlnet_cond_embedding(empty(1, 3, paint * LATENT, paint * LATENT)))

@@ -20,9 +20,8 @@ from workbench import Workbench, add_arguments
 
 from mapstyle.audit.seams import examine
 from mapstyle.engines.diffusion.batches import Latents, Picture
-from mapstyle.engines.diffusion.chain import ENCODE_MARGIN
 from mapstyle.engines.diffusion.denoiser import Hints
-from mapstyle.engines.diffusion.lattice import LATENT, Lattices, Rect, covering
+from mapstyle.engines.diffusion.lattice import LATENT, Lattices, Rect, covering, encode_margin
 from mapstyle.engines.diffusion.settings import Diffusion
 
 
@@ -262,7 +261,7 @@ def d7(bed: Bed) -> Iterator[str]:
         with torch.inference_mode():
             pixels = torch.from_numpy(np.ascontiguousarray(np.moveaxis(picture, 2, 0)))[None].to(bed.fit.device)
             code = tiny.encode(pixels.to(next(tiny.parameters()).dtype) / 127.5 - 1).latents
-            m = ENCODE_MARGIN
+            m = encode_margin(bed.size.lattice.paint)
             values: Latents = (code[0, :, m:-m, m:-m].float() * tiny.config.scaling_factor).cpu().numpy()
             return values
 
@@ -309,7 +308,7 @@ def d8(bed: Bed) -> Iterator[str]:
             for net in (bed.networks.base.unet, bed.networks.net):
                 net.to(memory_format=torch.contiguous_format)
     kind = {"device": bed.fit.device, "dtype": getattr(torch, bed.fit.dtype)}
-    wide = (bed.size.lattice.paint.window + 2 * ENCODE_MARGIN) * LATENT
+    wide = (bed.size.lattice.paint.window + 2 * encode_margin(bed.size.lattice.paint)) * LATENT
     high = bed.size.lattice.decode.window
     pixels, code = torch.rand(1, 3, wide, wide, **kind), torch.randn(1, 4, high, high, **kind)
     vae = bed.networks.base.vae

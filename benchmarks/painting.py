@@ -10,13 +10,12 @@ from numpy.typing import NDArray
 from workbench import Workbench
 
 from mapstyle.audit.seams import Lines, lattice_lines
-from mapstyle.engines.diffusion.batches import Hints, Latents, Picture
+from mapstyle.engines.diffusion.batches import Latents, Picture
 from mapstyle.engines.diffusion.chain import Chain
 from mapstyle.engines.diffusion.engine import Drawn
 from mapstyle.engines.diffusion.lattice import LATENT, Blend, Lattices, Rect, covering, ramp
 from mapstyle.engines.diffusion.settings import Diffusion
 from mapstyle.engines.diffusion.windows import WindowStore
-from mapstyle.fingerprint import fingerprint
 from mapstyle.frame import Frame
 
 Values = NDArray[np.floating[Any]]
@@ -49,9 +48,9 @@ class Painting:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.model, name)
 
-    def start(self, rects: Sequence[Rect | None], pictures: Sequence[Picture | None]) -> Latents:
+    def start(self, rects: Sequence[Rect | None], pictures: Sequence[Picture | None], careful: bool = False) -> Latents:
         if self._encode is None:
-            return self.model.start(rects, pictures)
+            return self.model.start(rects, pictures, careful)
         noise = self.model.start(rects, [None] * len(rects))
         for slot, picture in enumerate(pictures):
             if picture is not None:
@@ -96,8 +95,7 @@ class Painting:
                 np.zeros_like(next(iter(self.after[0].values()))) if r is None else self.state(phase, r) for r in group
             ]
             drawn = [None if r is None else self.drawn.hints(r) for r in group]
-            hints = [None if d is None else Hints(d, fingerprint(*d)) for d in drawn]
-            done = self.model.run(phase, np.stack(states), group, hints)
+            done = self.model.run(phase, np.stack(states), group, drawn)
             out += [self.clean(phase, states[i], done[i]) for i, r in enumerate(group) if r is not None]
         return out
 

@@ -195,9 +195,9 @@ class TimedModel:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._model, name)
 
-    def start(self, rects: Sequence[Rect | None], pictures: Sequence[Any]) -> Any:
+    def start(self, rects: Sequence[Rect | None], pictures: Sequence[Any], careful: bool = False) -> Any:
         begun = time.perf_counter()
-        done = self._model.start(rects, pictures)
+        done = self._model.start(rects, pictures, careful)
         self.spent.add("start", sum(p is not None for p in pictures), begun)
         return done
 

@@ -49,6 +49,7 @@ class Making:
         controls: one record a control: image, net, mode, scale, start, end.
         lattice: windows, strides and phases.
         device: what it ran on, with dtype, threads and versions of the libraries.
+        settings: the style's section as it was, but for where weights lie.
         exact: whether every window was made under the same identity; False after memory ran out.
         identity: digest of all that decides pixels.
     """
@@ -66,5 +67,6 @@ class Making:
     controls: tuple[Mapping[str, Any], ...] = ()
     lattice: Mapping[str, Any] = field(default_factory=dict)
     device: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
     exact: bool = True
     identity: str = ""

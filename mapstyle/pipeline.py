@@ -4,11 +4,11 @@ import ctypes
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from threading import Lock
+from threading import Event, Lock
 from typing import TypeVar
 
 import cv2
@@ -103,7 +103,7 @@ def choose_engine(
     try:
         spec, why = _sdxl(style, painter, device, cache)
     except MissingWeightsError:
-        return painter, "painter (it needs no GPU and no download)"
+        return painter, "painter (it needs no GPU and no download; the weights for sdxl are not all here)"
     except EngineError as error:
         return painter, f"painter (sdxl cannot run: {error})"
     if not spec.fit.device.startswith("cuda"):
@@ -115,17 +115,21 @@ def _sdxl(style: Style, painter: PainterSpec, device: str, cache: Path | None) -
     if style.diffusion is None:
         raise EngineError(f"the style {style.name} has no [diffusion] section; add one, or let the painter paint")
     plan = resolve(style.diffusion)
-    parts = find_parts(style.diffusion, style.name, style.folder, Registry())
+    parts = find_parts(style.diffusion, style.words, style.folder, Registry())
     nets = sum(part.role == "controlnet" for part in parts)
     fit = choose_fit(look(device), plan, nets, style.diffusion.batch)
     windows = None if cache is None else cache / "windows"
-    spec = DiffusionSpec(style.diffusion, plan, painter, parts, fit, windows)
+    spec = DiffusionSpec(style.diffusion, plan, painter, parts, fit, windows, style.folder)
     slow = "; without a GPU this takes minutes a picture" if fit.device == "cpu" else ""
     compiled = ", compiled" if style.diffusion.compile else ""
     return spec, (
         f"sdxl ({fit.describe}{compiled}; {style.diffusion.profile}: {plan.executed} of {plan.steps} steps, "
-        f"windows fused {len(plan.phases)} times{slow})"
+        f"windows fused {_times(len(plan.phases))}{slow})"
     )
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
 
 
 class Pipeline:
@@ -168,7 +172,8 @@ class Pipeline:
         self._drawer = ControlDrawer(layers, style.levels)
         self._placer = None if words is Words.NONE else LabelPlacer(layers, style.labels, language)
         self._engine: Engine | None = None
-        self._watch = watch
+        self._stop = Event()
+        self._watch = self._stoppable(watch or Watch())
         self._loading = Lock()
 
     @property
@@ -240,6 +245,7 @@ class Pipeline:
 
         The engine is already at the next field while the blocks of this one are inked, lettered and encoded.
         """
+        self._stop.clear()
         side = self.spec.block * frame.grid.pixel_ratio
         fields = [part for piece in frame.pieces(side, side) for part, _ in piece.world_pieces()]
         with ThreadPoolExecutor(1) as engine:
@@ -252,8 +258,19 @@ class Pipeline:
                     for piece in field.pieces(step, step):
                         yield partial(self.render, piece, ground)
             finally:
+                self._stop.set()  # nobody waits for the rest: Ctrl-C, or a sink that failed
                 for future in waiting:
                     future.cancel()
+
+    def _stoppable(self, watch: Watch) -> Watch:
+        """Have the engine stop at its next step of work once nobody waits for it; what is finished is kept by then."""
+
+        def step(count: int) -> None:
+            if self._stop.is_set():
+                raise _StoppedError
+            watch.step(count)
+
+        return replace(watch, step=step)
 
     def _field(self, field: Frame) -> MapImage:
         """Paint a field's ground, with what halos see around it, at its address in the home world."""
@@ -301,6 +318,11 @@ class Pipeline:
         return self._engine
 
     @property
+    def evaluations(self) -> int:
+        """How many evaluations of a model were needed so far; 0 when none painted."""
+        return self.engine.evaluations if isinstance(self.engine, ModelEngine) else 0
+
+    @property
     def making(self) -> Making | None:
         """How a model painted the ground; None when no model did."""
         return self.engine.making(self.seed) if isinstance(self.engine, ModelEngine) else None
@@ -308,6 +330,10 @@ class Pipeline:
     def identity(self, sources: str, options: Sequence[str] = ()) -> str:
         """Digest everything that decides the pixels of this run."""
         return fingerprint(sources, self.style.digest, self.spec.identity(), self.seed, list(options), self.layers.grid)
+
+
+class _StoppedError(Exception):
+    """Nobody waits for what the engine is painting."""
 
 
 class _View:

@@ -1,6 +1,7 @@
 """The look: a folder with a ``style.toml`` that gathers the settings of every stage."""
 
 import os
+import shlex
 import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -40,6 +41,7 @@ class Style(BaseModel):
     credits: tuple[str, ...] = Field((), description="whom and what the look was learned from")
 
     _folder: Path | None = PrivateAttr(None)
+    _changes: tuple[str, ...] = PrivateAttr(())
 
     @field_validator("diffusion")
     @classmethod
@@ -55,6 +57,19 @@ class Style(BaseModel):
     def folder(self) -> Path | None:
         """Where it was read from; paths in it begin there."""
         return self._folder
+
+    @property
+    def words(self) -> str:
+        """What names this style on a command line that fetches its weights: name or path, and what was changed."""
+        name = self.name if find_styles().get(self.name, Path()).resolve() == self._folder else str(self._folder)
+        words = [name]
+        for change in self._changes:
+            key, _, value = change.partition("=")
+            if key.strip() == "diffusion.profile":
+                words += ["--profile", value.strip().strip("'\"")]
+            elif key.strip().startswith("diffusion."):
+                words += ["--set", change]
+        return shlex.join(words)
 
     @property
     def digest(self) -> str:
@@ -130,7 +145,7 @@ def load_style(name: str, changes: Sequence[str] = ()) -> Style:
         style = Style.model_validate(raw)
     except ValidationError as error:
         raise StyleError(f"{file}: {explain(error, Style)}") from None
-    style._folder = folder.resolve()
+    style._folder, style._changes = folder.resolve(), tuple(changes)
     return style
 
 

@@ -55,11 +55,21 @@ def run() -> None:
         print(f"mapstyle: {error}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
-        print("mapstyle: stopped; nothing half-written is left", file=sys.stderr)
-        sys.exit(130)
+        _stopped()
+    except SystemExit as end:
+        if end.__context__ is not None and isinstance(end.__context__.__cause__, KeyboardInterrupt):
+            _stopped()  # typer makes an exit of an interruption
+        raise
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except MemoryError:
         print("mapstyle: out of memory; ask for a smaller picture or write .tif, which streams", file=sys.stderr)
         sys.exit(1)
+
+
+def _stopped() -> None:
+    if "--json" in sys.argv:
+        print(json.dumps({"event": "error", "kind": "KeyboardInterrupt", "text": "stopped"}), flush=True)
+    print("mapstyle: stopped; nothing half-written is left", file=sys.stderr)
+    sys.exit(130)

@@ -91,6 +91,13 @@ def list_models(
             typer.echo(f"  {'':10} {', '.join(f for f in facts if f)}; for {', '.join(need.profiles)}")
             if row["path"]:
                 typer.echo(f"  {'':10} {row['path']}")
+    for called, added in sorted(registry.added().items()) if style is None else ():
+        state = "here" if added.path.exists() else "missing"
+        if as_json:
+            told = {"name": called, "kind": added.kind, "state": state, "path": str(added.path)}
+            typer.echo(json.dumps({**told, "size": added.size, "licence": added.licence}))
+        else:
+            typer.echo(f"added {called}: {added.kind}, {state}, {_told_size(added.size)}, {added.path}")
 
 
 @app.command("pull")
@@ -184,6 +191,7 @@ def add_model(
     ] = None,
     licence: Annotated[str, typer.Option("--licence", metavar="L", help="Its licence [as the file states].")] = "",
     sha256: Annotated[str, typer.Option("--sha256", metavar="H", help="Refuse it if this is not its SHA-256.")] = "",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Give a name that is taken to this file.")] = False,
     quiet: o.Quiet = False,
     as_json: o.Json = False,
 ) -> None:
@@ -212,6 +220,11 @@ def add_model(
     found = registry.check(Weights(source=str(path)), "", place, anew=True)
     if wanted and found.sha256 != wanted:
         raise EngineError(f"{path}: its SHA-256 begins {found.sha256[:12]}, not {wanted[:12]}; it is another file")
+    taken = registry.added().get(called)
+    if taken is not None and taken.sha256 != found.sha256 and not overwrite:
+        raise EngineError(
+            f"'{called}' is {taken.path} already; choose another --name, or pass --overwrite to give it this one"
+        )
     stated = licence or what.licence
     added = Added(path=path, kind=what.kind, sha256=found.sha256, size=found.size, licence=stated)
     registry.add(called, added)

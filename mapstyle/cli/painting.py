@@ -139,9 +139,10 @@ def paint(opened: Opened, request: Request, output: Path, talk: Talk) -> None:
     for script in pipeline.missing_scripts:
         talk.say(f"note: {script}")
     spent = time.monotonic() - begun
-    if work is not None:
-        _remember_rate(_rate_key(request), spent / max(work, 1))
-    elif frame.width * frame.height > 500_000:  # in smaller ones, starting up is most of the time
+    made = pipeline.evaluations
+    if made > 20:  # what was found finished says nothing of how long it takes
+        _remember_rate(_rate_key(request), spent / made)
+    elif work is None and frame.width * frame.height > 500_000:  # in smaller ones, starting up is most of the time
         _remember_rate(request.look.name, spent * request.cores / (frame.width * frame.height / 1e6))
     talk.result(str(output), seconds=round(spent, 2))
     if beside is not None:

@@ -10,8 +10,10 @@ from mapstyle.cli import options as o
 
 if TYPE_CHECKING:
     from mapstyle.cli.talk import Talk
+    from mapstyle.engines.base import EngineSpec
     from mapstyle.exports.metadata import Provenance
     from mapstyle.frame import Grid
+    from mapstyle.making import Making
     from mapstyle.style import Style
 
 
@@ -73,6 +75,7 @@ def reproduce(
         workers=workers,
         changes=tuple(words["changes"]),
     )
+    _check_model(file, provenance.making, request.chosen[0])
     _tell(provenance, request.chosen[0].identity(), talk)
     describe(opened, request, output, talk)
     paint(opened, request, output, talk)
@@ -139,6 +142,30 @@ def _style(file: Path, provenance: "Provenance", changes: Sequence[str], style: 
     return look
 
 
+def _check_model(file: Path, making: "Making | None", spec: "EngineSpec") -> None:
+    """Refuse other settings or weights of a model than it was painted with."""
+    from mapstyle.cli.explain import printable
+    from mapstyle.engines.diffusion.spec import DiffusionSpec
+    from mapstyle.errors import JobError
+
+    if making is None or not isinstance(spec, DiffusionSpec):
+        return
+    here = spec.described()
+    keys = sorted(key for key in {*here, *making.settings} if here.get(key) != making.settings.get(key))
+    if keys:
+        raise JobError(
+            f"{file}: the style was changed since: diffusion.{printable(', diffusion.'.join(keys))[:300]}; "
+            f"--style points to it as it was"
+        )
+    before = [(w.role, w.sha256) for w in making.weights]
+    if before != [(part.role, part.found.sha256) for part in spec.parts]:
+        known = {sha256 for _, sha256 in before}
+        other = [part.found.name for part in spec.parts if part.found.sha256 not in known]
+        raise JobError(
+            f"{file}: it was painted with other weights than these: {', '.join(other) or 'some are missing'}"
+        )
+
+
 def _tell(provenance: "Provenance", identity: str, talk: "Talk") -> None:
     """Say what the file asks for beyond its style, and what may make the pixels differ all the same."""
     from mapstyle import __version__
@@ -153,8 +180,7 @@ def _tell(provenance: "Provenance", identity: str, talk: "Talk") -> None:
     if making is not None and making.identity != identity:
         where = ", ".join(f"{k} {v}" for k, v in making.device.items())
         talk.say(
-            f"note: weights, the style's diffusion section or the machine are not the same, so the pixels will not be; "
-            f"it ran on {printable(where)}"
+            f"note: this machine is not the one it was made on, so pixels may differ; it ran on {printable(where)}"
         )
     if making is not None and not making.exact:
         talk.say("note: memory ran out while it was made, and a part was made in another way: pixels may differ")

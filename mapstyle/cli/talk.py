@@ -17,7 +17,7 @@ class Talk:
 
     def say(self, text: str, **facts: Any) -> None:
         """Tell a person a line, or a program an event with its facts."""
-        if self._json:
+        if self._json and not self._quiet:
             print(json.dumps({"event": "note", "text": text, **facts}, default=str), flush=True)
         elif not self._quiet:
             print(text, file=sys.stderr, flush=True)
@@ -44,7 +44,7 @@ class Advance:
 
     def __init__(self, talk: Talk, what: str, total: int, unit: str, as_json: bool, quiet: bool) -> None:
         self._talk, self._what, self._total, self._unit = talk, what, total, unit
-        self._json, self._done = as_json, 0
+        self._json, self._quiet, self._done, self._first = as_json, quiet, 0, 0
         self._begun = self._told = time.monotonic()
         self._bar: Any = None
         if not quiet and not as_json and sys.stderr.isatty():
@@ -60,22 +60,23 @@ class Advance:
 
     def step(self, count: int = 1) -> None:
         """Say that ``count`` more are done."""
-        self._done += count
         now = time.monotonic()
-        spent = max(now - self._begun, 1e-6)
-        rate = self._done / spent
-        left = (self._total - self._done) / rate
+        if not self._done:
+            self._begun, self._first = now, count  # what came before, such as loading, says nothing of the rest
+        self._done += count
+        rate = (self._done - self._first) / max(now - self._begun, 1e-6)
+        left = max(0, self._total - self._done) / rate if rate else None
         if self._bar is not None:
-            self._bar.update(self._task, completed=self._done, rate=f"{rate:.1f} {self._unit}/s")
-        elif self._json:
+            self._bar.update(self._task, completed=self._done, rate=f"{rate:.1f} {self._unit}/s" if rate else "")
+        elif self._json and not self._quiet:
             print(
                 json.dumps(
                     {"event": "progress", "what": self._what, "done": self._done, "total": self._total,
-                     "per_second": round(rate, 3), "seconds_left": round(left, 1)}
+                     "per_second": round(rate, 3), "seconds_left": None if left is None else round(left, 1)}
                 ),
                 flush=True,
             )  # fmt: skip
-        elif now - self._told > 5 and self._done < self._total:
+        elif left is not None and now - self._told > 5 and self._done < self._total:
             self._told = now
             self._talk.say(f"{self._what}: {self._done} of {self._total} {self._unit}, {rate:.1f}/s, {left:.0f} s left")
 

@@ -84,5 +84,9 @@ class EngineSpec(Protocol):
 class ModelEngine(Engine, Protocol):
     """An engine in which a model paints, and which can say how."""
 
+    @property
+    def evaluations(self) -> int:
+        """How many windows times steps were evaluated so far."""
+
     def making(self, seed: int) -> Making:
         """Tell how its pictures are made."""

@@ -100,7 +100,7 @@ class AnalyticModel:
         fault = np.minimum.outer(inwards, inwards)
         self.keeps = (1 - self.spoilt * np.exp(-fault / 1.5)).astype(np.float32)
 
-    def start(self, rects, pictures):
+    def start(self, rects, pictures, careful=False):
         size = self.lattices.phases[0].windows.window
         out = np.zeros((len(rects), 4, size, size), np.float32)
         for slot, rect in enumerate(rects):

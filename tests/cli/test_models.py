@@ -203,8 +203,8 @@ def test_profiles_add_what_they_need(models, server):
     listed = {(r["source"], r["file"]): r for r in rows(models("list", "blot", "--all-profiles", "--json"))}
     assert listed["ByteDance/SDXL-Lightning", file]["state"] == "here"
     assert listed["ByteDance/SDXL-Lightning", file]["profiles"] == ["draft", "lightning-4"]
-    assert listed["stabilityai/sdxl-turbo", ""]["state"] == "missing"
-    assert listed["stabilityai/sdxl-turbo", ""]["non_commercial"]
+    assert listed["ByteDance/Hyper-SD", "Hyper-SDXL-8steps-lora.safetensors"]["state"] == "missing"
+    assert ("stabilityai/sdxl-turbo", "") not in listed  # the style has a base of its own, and so has that profile
     assert listed["who/look", ""]["profiles"][0] == "standard"
     unknown = models("pull", "blot", "--profile", "lightning-5")
     assert unknown.code == 1
@@ -258,3 +258,24 @@ def test_what_cannot_be_used_is_not_added(models, tmp_path, name, data, told):
     assert said.code == 1
     assert told in said.line
     assert not (tmp_path / "models" / "added.json").exists()
+
+
+def test_a_name_that_is_taken_is_not_given_away_silently(cli, tmp_path, monkeypatch):
+    monkeypatch.setenv("MAPSTYLE_MODELS", str(tmp_path / "models"))
+    for i, alpha in enumerate(("1", "2")):
+        (tmp_path / f"{i}.safetensors").write_bytes(weights(LORA, ss_network_alpha=alpha))
+    assert cli("models", "add", tmp_path / "0.safetensors", "--name", "ink").code == 0
+    said = cli("models", "add", tmp_path / "1.safetensors", "--name", "ink")
+    assert said.code == 1
+    assert "is " + str(tmp_path / "0.safetensors") in said.line
+    assert cli("models", "add", tmp_path / "1.safetensors", "--name", "ink", "--overwrite").code == 0
+    assert "added ink: lora" in cli("models", "list").out.lower()
+
+
+def test_a_models_folder_that_cannot_be_made_is_one_line(cli, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("x")
+    monkeypatch.setenv("MAPSTYLE_MODELS", str(tmp_path / "file" / "models"))
+    (tmp_path / "a.safetensors").write_bytes(weights(LORA))
+    said = cli("models", "add", tmp_path / "a.safetensors")
+    assert said.code == 1
+    assert "MAPSTYLE_MODELS" in said.line

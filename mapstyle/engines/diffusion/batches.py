@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypeVar
 
@@ -21,16 +22,6 @@ class OutOfMemoryError(Exception):
     """The device has no room for a batch of this size."""
 
 
-class Hints(NamedTuple):
-    """The control images of one window, and their digest."""
-
-    pictures: tuple[Picture, ...] = ()
-    digest: str = ""
-
-
-NO_HINTS = Hints()
-
-
 class WindowModel(Protocol):
     """What turns windows into windows. A window's values never depend on its companions in a batch."""
 
@@ -42,11 +33,11 @@ class WindowModel(Protocol):
     def batch(self) -> tuple[int, int]:
         """Columns and rows of windows in a batch; window (i, j) always has slot (i mod columns, j mod rows)."""
 
-    def start(self, rects: Sequence[Rect | None], pictures: Sequence[Picture | None]) -> Latents:
+    def start(self, rects: Sequence[Rect | None], pictures: Sequence[Picture | None], careful: bool = False) -> Latents:
         """Encode pictures with their margin and add the first noise: float32[batch, 4, window, window]."""
 
     def run(
-        self, phase: int, latents: Latents, rects: Sequence[Rect | None], hints: Sequence[Hints | None],
+        self, phase: int, latents: Latents, rects: Sequence[Rect | None], hints: Sequence[tuple[Picture, ...] | None],
         careful: bool = False,
     ) -> Latents:  # fmt: skip
         """Denoise through a phase's steps; ``careful`` in float32. Empty slots (None) may hold anything.
@@ -78,16 +69,18 @@ class Ready:
         picture: to start from, in the first phase.
         latents: read from the phase before, in the others.
         key: under which it was found finished; empty when it is still to be made.
+        identity: of the model that had made it, when it was found.
     """
 
     column: int
     row: int
     rect: Rect
     digest: str
-    hints: Hints = NO_HINTS
+    hints: tuple[Picture, ...] = ()
     picture: Picture | None = None
     latents: Latents | None = None
     key: str = ""
+    identity: str = ""
 
 
 class Made(NamedTuple):
@@ -163,9 +156,10 @@ class Batches:
                 alone += self._make(lone)
             return alone
         identity = self._model.identity
-        try:
+        values = None
+        with suppress(OutOfMemoryError):  # what a failed attempt held is let go before the next one begins
             values = self._values(group)
-        except OutOfMemoryError:
+        if values is None:
             step_down(self._model, self._say)
             return self._make(group)
         self.samples += len(group)
@@ -175,7 +169,11 @@ class Batches:
         rects = [None if w is None else w.rect for w in group]
         hints = [None if w is None else w.hints for w in group]
         if self._phase == 0:
-            latents = self._model.start(rects, [None if w is None else w.picture for w in group])
+            pictures = [None if w is None else w.picture for w in group]
+            latents = self._model.start(rects, pictures)
+            if not all(_sound(latents[i]) for i, w in enumerate(group) if w is not None):
+                self.retried += 1
+                latents = self._model.start(rects, pictures, careful=True)
         else:
             latents = np.zeros((len(group), 4, self._size, self._size), np.float32)
             for slot, window in enumerate(group):
@@ -203,10 +201,9 @@ def with_room(model: WindowModel, say: Callable[[str], None], task: Callable[[],
         EngineError: it does not fit at all.
     """
     while True:
-        try:
+        with suppress(OutOfMemoryError):
             return task()
-        except OutOfMemoryError:
-            step_down(model, say)
+        step_down(model, say)
 
 
 def step_down(model: WindowModel, say: Callable[[str], None]) -> None:
@@ -220,7 +217,7 @@ def step_down(model: WindowModel, say: Callable[[str], None]) -> None:
         raise EngineError(
             "the device ran out of memory with the smallest batch; close what else uses it, "
             "or take a profile with the tiny VAE (--set diffusion.profile=draft)"
-        ) from None
+        )
     say(f"note: out of memory: {told}; finished windows stay, and a picture made in two ways says 'not exact'")
 
 

@@ -15,17 +15,13 @@ from typing import Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from mapstyle.engines.diffusion.batches import Batches, Hints, Latents, Made, Picture, Ready, WindowModel, with_room
+from mapstyle.engines.diffusion.batches import Batches, Latents, Made, Picture, Ready, WindowModel, with_room
 from mapstyle.engines.diffusion.lattice import LATENT, Blend, Block, Lattices, Rect, covering, ramp
 from mapstyle.engines.diffusion.windows import WindowStore
 from mapstyle.errors import EngineError
 from mapstyle.fingerprint import fingerprint
 from mapstyle.frame import Frame
 
-ENCODE_MARGIN = 4
-"""Latents around a window that are encoded with it and cut off. The encoder's convolutions reach 13.5 latents, but
-12 from the border (margin and guard) all but a few thousandths is over, and a wider margin costs: with 16 the
-encoder alone took as much as two evaluations."""
 _DECODED_ROOM = 400_000_000
 """Bytes of decoded windows that are kept for the next picture."""
 
@@ -141,6 +137,7 @@ class Chain:
         for ready in self._ahead(lambda w: self._prepare(phase, *w), todo, pool, device):
             if ready.key:
                 self._keys[phase, ready.column, ready.row] = ready.key
+                self._identities.add(ready.identity)
                 self.counts.found += 1
                 self.step(steps)
             else:
@@ -183,17 +180,20 @@ class Chain:
     def _prepare(self, phase: int, column: int, row: int) -> Ready:
         layer = self.lattices.phases[phase]
         rect = layer.rect(column, row)
-        pictures = self.supply.hints(rect)
-        hints = Hints(pictures, fingerprint(*pictures))
-        picture = self.supply.picture(rect.pad(ENCODE_MARGIN)) if phase == 0 else None
+        hints = self.supply.hints(rect)
+        picture = self.supply.picture(rect.pad(self.lattices.margin)) if phase == 0 else None
         inputs = []
         if phase:
             before = self.lattices.phases[phase - 1]
-            inputs = [self._keys[phase - 1, *w] for w in before.homes(before.meeting(rect))]
-        digest = fingerprint(phase, column, row, inputs, hints.digest, b"" if picture is None else picture)
-        key = fingerprint(self.model.identity, digest)
+            for window in before.homes(before.meeting(rect)):
+                if (source := self._keys.get((phase - 1, *window))) is None:
+                    raise _LostError(phase - 1, *window)
+                inputs.append(source)
+        digest = fingerprint(phase, column, row, inputs, *hints, b"" if picture is None else picture)
+        identity = self.model.identity
+        key = fingerprint(identity, digest)
         if self.store.get(key) is not None:
-            return Ready(column, row, rect, digest, key=key)
+            return Ready(column, row, rect, digest, key=key, identity=identity)
         latents = self._read(phase - 1, rect) if phase else None
         return Ready(column, row, rect, digest, hints, picture, latents)
 
@@ -231,6 +231,9 @@ class Chain:
         layer, last = self.lattices.decode, len(self.lattices.phases) - 1
         block = layer.meeting(covering(strip))
         homes = {(i, j): (layer.columns.home(i), j) for i, j in block}
+        for home in homes.values():
+            if home in self._decoded:
+                self._decoded.move_to_end(home)
         kept = {home: self._decoded[home] for home in homes.values() if home in self._decoded}
         todo = [home for home in dict.fromkeys(homes.values()) if home not in kept]
         latents = self._ahead(lambda home: self._read(last, layer.rect(*home)), todo, pool, device)

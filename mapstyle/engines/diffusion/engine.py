@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from mapstyle.engines.base import View, Watch
 from mapstyle.engines.diffusion.batches import Picture
 from mapstyle.engines.diffusion.chain import Chain
+from mapstyle.engines.diffusion.denoiser import is_on
 from mapstyle.engines.diffusion.detectors import Detector, find_detector
 from mapstyle.engines.diffusion.fit import Fit
 from mapstyle.engines.diffusion.lattice import Lattices, Rect
@@ -48,9 +49,9 @@ class DiffusionEngine:
             if c.detector
         }
         self._loaded = loaded or Loaded(spec, watch)
-        if spec.cache is not None:
-            prune(spec.cache)
         self._store = WindowStore(spec.cache, watch.say)
+        if spec.cache is not None:  # ours, as the store has made sure
+            prune(spec.cache)
         self._chains: dict[tuple[Grid, int], tuple[Chain, Drawn]] = {}
         self._identities: dict[Fit, str] = {}
         self._lock = Lock()
@@ -84,9 +85,15 @@ class DiffusionEngine:
             controls=tuple(_control(spec, c) for c in settings.controls),
             lattice={**plan.lattice.model_dump(), "phases": [len(p) for p in plan.phases]},
             device=_device(self._loaded.fit),
+            settings=spec.described(),
             exact=exact,
-            identity=self._identity(self._loaded.fit),
+            identity=replace(spec, fit=self._loaded.fit).identity(),
         )
+
+    @property
+    def evaluations(self) -> int:
+        """See :class:`mapstyle.engines.base.ModelEngine`."""
+        return self.counts.get("evaluations", 0)
 
     @property
     def counts(self) -> Mapping[str, int]:
@@ -98,9 +105,9 @@ class DiffusionEngine:
         return total
 
     def _identity(self, fit: Fit) -> str:
-        """Give the spec's identity with another fit; asked for with every window, worked out once."""
+        """Give what decides windows with another fit; asked for with every window, worked out once."""
         if fit not in self._identities:
-            self._identities[fit] = replace(self._spec, fit=fit).identity()
+            self._identities[fit] = replace(self._spec, fit=fit).windows_identity()
         return self._identities[fit]
 
     def _chain(self, grid: Grid, seed: int) -> "tuple[Chain, Drawn]":
@@ -139,7 +146,11 @@ class Drawn:
         self._grid = grid
         painter = Painter(spec.painter)
         self._ground = Mosaic(lambda cell: painter.paint(cell, self.view, seed, base=True))
-        self._controls = [self._mosaic(c, detectors) for c in spec.settings.controls]
+        executed = spec.plan.executed
+        used = [any(is_on(c, step, executed) for step in range(executed)) for c in spec.settings.controls]
+        self._controls = [
+            self._mosaic(c, detectors) if on else _nothing for c, on in zip(spec.settings.controls, used, strict=True)
+        ]
 
     def picture(self, rect: Rect) -> Picture | None:
         """See :class:`mapstyle.engines.diffusion.chain.Supply`."""
@@ -174,6 +185,11 @@ def _schedule_name(plan: Plan) -> str:
     if "karras" in plan.sampler:
         return "Karras"
     return "SGM Uniform" if plan.spacing == "trailing" else "Normal"
+
+
+def _nothing(frame: Frame) -> Picture:
+    """Stand in for a control that no step looks at."""
+    return np.zeros((0, 0, 3), np.uint8)
 
 
 def _weights(spec: DiffusionSpec) -> "list[WeightUsed]":

@@ -25,11 +25,15 @@ class Machine:
         device: torch's name: ``cuda:0``, ``mps`` or ``cpu``.
         name: what people call it.
         free: bytes of its memory that nobody uses, or 0 where that is not known.
+        total: bytes of its memory, or 0.
+        build: versions and instruction sets that decide the last bits.
     """
 
     device: str
     name: str
     free: int
+    total: int = 0
+    build: str = ""
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,7 @@ class Fit:
         batch: columns and rows of windows in a batch.
         offload: whether networks wait in main memory while others work.
         threads: of torch on the CPU; they decide the last bits there.
+        build: see :class:`Machine`.
     """
 
     device: str = "cpu"
@@ -51,12 +56,13 @@ class Fit:
     batch: tuple[int, int] = (1, 1)
     offload: bool = False
     threads: int = 1
+    build: str = ""
 
     @property
     def identity(self) -> tuple[object, ...]:
         """What of it decides bits: the kind of device, formats and shapes; which of several equal cards does not."""
         kind = self.device.partition(":")[0]
-        return kind, self.name, self.dtype, self.batch, self.threads if kind == "cpu" else 0
+        return kind, self.name, self.build, self.dtype, self.batch, self.threads if kind == "cpu" else 0
 
     @property
     def describe(self) -> str:
@@ -96,15 +102,16 @@ def look(device: str = "auto") -> Machine:
             raise EngineError(
                 f"--device {device}: torch can use {there} CUDA devices here; try --device cpu, or the painter"
             )
-        free, _ = torch.cuda.mem_get_info(index)
-        return Machine(f"cuda:{index}", torch.cuda.get_device_name(index), free)
+        free, total = torch.cuda.mem_get_info(index)
+        build = f"torch {torch.__version__}, cuDNN {torch.backends.cudnn.version()}"
+        return Machine(f"cuda:{index}", torch.cuda.get_device_name(index), free, total, build)
     if kind == "mps":
         if not torch.backends.mps.is_available():
             raise EngineError("--device mps: torch cannot use Apple's GPU here; try --device cpu, or the painter")
-        return Machine("mps", "Apple GPU", 0)
+        return Machine("mps", "Apple GPU", 0, 0, f"torch {torch.__version__}")
     if device != "cpu":
         raise EngineError(f"--device {device}: no such device; write cuda, cuda:1, mps, cpu or auto")
-    return Machine("cpu", "CPU", 0)
+    return Machine("cpu", "CPU", 0, 0, f"torch {torch.__version__}, {torch.backends.cpu.get_cpu_capability()}")
 
 
 def check_libraries() -> None:
@@ -129,7 +136,10 @@ def check_libraries() -> None:
 
 
 def choose(machine: Machine, plan: Plan, nets: int, batch: int | None = None) -> Fit:
-    """Choose the fastest way that fits into a machine's free memory.
+    """Choose the fastest way that fits into a machine's memory.
+
+    The shape of batches, on which bits depend, goes by all of a card's memory, so that it is the same tomorrow; what
+    is free today decides whether networks take turns, and only then whether batches are smaller after all.
 
     Args:
         machine: where.
@@ -140,19 +150,22 @@ def choose(machine: Machine, plan: Plan, nets: int, batch: int | None = None) ->
     Raises:
         EngineError: not even the smallest way fits.
     """
-    batches = [b for b in _BATCHES if batch in (None, b[0] * b[1])]
+    shapes = [shape for shape in _BATCHES if batch in (None, shape[0] * shape[1])]
+    fit = Fit(machine.device, machine.name, threads=_threads(), build=machine.build)
     if machine.device in ("cpu", "mps"):
         dtype = "float32" if machine.device == "cpu" else "float16"
-        return Fit(machine.device, machine.name, dtype, batches[0] if batch else (1, 1), threads=_threads())
+        return replace(fit, dtype=dtype, batch=shapes[0] if batch else (1, 1))
     free = machine.free / GIB - _SPARE
-    least = 0.0
-    for shape in batches:
-        for offload in (False, True) if shape == batches[-1] else (False,):
-            least = _need(plan, nets, shape[0] * shape[1], offload)
-            if least <= free:
-                return Fit(machine.device, machine.name, "float16", shape, offload, _threads())
+    total = max(machine.total, machine.free) / GIB - _SPARE
+    for shape in shapes:
+        whole, turns = (_need(plan, nets, shape[0] * shape[1], offload) for offload in (False, True))
+        if whole > total and shape != shapes[-1]:
+            continue
+        if turns <= free:
+            return replace(fit, dtype="float16", batch=shape, offload=whole > free)
+    least = _need(plan, nets, shapes[-1][0] * shapes[-1][1], True) + _SPARE
     raise EngineError(
-        f"{machine.name} has {machine.free / GIB:.1f} GB of free memory, and this style needs {least + _SPARE:.1f}: "
+        f"{machine.name} has {machine.free / GIB:.1f} GB of free memory, and this style needs {least:.1f}: "
         f"close what else uses it, leave out a net, take --set diffusion.profile=draft, or let the painter paint"
     )
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mapstyle.engines.diffusion.headers import MAX_HEADER
+from mapstyle.errors import EngineError
 
 CHUNK = 1 << 22
 FILE = "hashes.json"
@@ -96,20 +97,29 @@ class Hashes:
         return {k: v for k, v in kept.items() if isinstance(v, dict)} if isinstance(kept, dict) else {}
 
     def _keep(self, path: str, what: dict[str, Any]) -> None:
-        with suppress(OSError):  # a folder that cannot be written costs time, nothing else
+        with suppress(OSError, EngineError):  # a folder that cannot be written costs time, nothing else
             known = {k: v for k, v in self._read().items() if os.path.exists(k)}
             write_json(self._file, {**known, path: what})
 
 
 def write_json(file: Path, what: Any) -> None:
-    """Write JSON for people and programs, all of it or nothing."""
-    file.parent.mkdir(parents=True, exist_ok=True)
+    """Write JSON for people and programs, all of it or nothing.
+
+    Raises:
+        EngineError: the folder cannot be made or written, or the disk is full.
+    """
     beside = file.with_name(f"{file.name}.{os.getpid()}-{threading.get_ident()}.part")
     try:
+        file.parent.mkdir(parents=True, exist_ok=True)
         beside.write_text(json.dumps(what, indent=1, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
         beside.replace(file)
+    except OSError as error:
+        raise EngineError(
+            f"{file}: cannot be written ({error.strerror}); set MAPSTYLE_MODELS to a folder that can"
+        ) from None
     finally:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):
+            beside.unlink()
 
 
 def _header(length: bytes, read: Callable[[int], bytes]) -> bytes | None:

@@ -189,12 +189,27 @@ class Lattices:
         return self.evaluations(frame) / alone
 
     @property
+    def margin(self) -> int:
+        """Latents around a window that are encoded with it."""
+        return encode_margin(self.plan.lattice.paint)
+
+    @property
     def reach(self) -> int:
-        """How many real pixels away something may still change a pixel, margins of encoding not counted."""
+        """How many real pixels away something may still change a pixel, margins of encoding counted."""
         paint, decode = self.plan.lattice.paint, self.plan.lattice.decode
         steps = len(self.phases) - 1
         further = paint.stride // 2 if _shift(paint) else paint.window - paint.guard
-        return LATENT * (decode.window - decode.guard + paint.window - paint.guard + steps * further)
+        whole = decode.window - decode.guard + paint.window - paint.guard + steps * further
+        return LATENT * (whole + encode_margin(paint))
+
+
+def encode_margin(windows: Windows) -> int:
+    """Give the latents around a window that are encoded with it and cut off.
+
+    The encoder's convolutions reach 13.5 latents, but 12 from the border, the guard among them, all but a few
+    thousandths is over; a wide margin is dear (with 16 the encoder takes as much as two evaluations).
+    """
+    return max(0, 12 - windows.guard)
 
 
 def covering(frame: Frame) -> Rect:

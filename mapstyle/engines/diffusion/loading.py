@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from mapstyle.engines.base import Watch
+from mapstyle.engines.diffusion.architecture import quiet
 from mapstyle.engines.diffusion.denoiser import Denoiser
 from mapstyle.engines.diffusion.fit import Fit, check_libraries
 from mapstyle.engines.diffusion.lattice import LATENT
@@ -71,12 +71,14 @@ class Loaded:
 
     @contextmanager
     def at_work(self, part: str) -> Iterator[None]:
-        """Have one part (``paint`` or ``vae``) on the device; the other waits in main memory if room is short."""
-        if self.fit.offload:
-            painting = part == "paint"
+        """Have a part at work: ``paint``, ``encode`` or ``decode``.
+
+        Where room is short the UNet and the nets wait in main memory while windows are decoded; the VAE is small
+        and stays, and encoding takes no more room than painting.
+        """
+        if self.fit.offload and part != "encode":
             for module in self._painters():
-                module.to(self.fit.device if painting else "cpu")
-            self._vae.to("cpu" if painting else self.fit.device)
+                module.to(self.fit.device if part == "paint" else "cpu")
         yield
 
     @contextmanager
@@ -88,12 +90,14 @@ class Loaded:
         import torch
 
         try:
-            for module in self._painters():
-                module.to(torch.float32)
+            with quiet():
+                for module in self._painters():
+                    module.to(torch.float32)
             yield self._denoiser
         finally:
-            for module in self._painters():
-                module.to(self._dtype)
+            with quiet():
+                for module in self._painters():
+                    module.to(self._dtype)
 
     @contextmanager
     def vae_in_float32(self, careful: bool) -> Iterator[Any]:
@@ -119,7 +123,7 @@ class Loaded:
     def _place(self) -> None:
         for module in self._painters():
             module.to("cpu" if self.fit.offload else self.fit.device)
-        self._vae.to("cpu" if self.fit.offload else self.fit.device)
+        self._vae.to(self.fit.device)
 
     def _base(self, spec: DiffusionSpec, loras: Sequence[tuple[Any, LoraFile]]) -> Base:
         import torch
@@ -128,7 +132,7 @@ class Loaded:
         own_vae = not spec.plan.tiny and spec.settings.vae is None
         # Prompts are encoded on the CPU in float32: it takes seconds, once, and no room on the device.
         text = self._dtype if self._dtype == torch.float64 else torch.float32
-        base = load_base(part.found.path, _config(spec), self._dtype, text_dtype=text, vae=own_vae)
+        base = load_base(part.found.path, spec.config, self._dtype, text_dtype=text, vae=own_vae)
         stack = [(file, ref.weight, ref.text_weight, ref.blocks) for ref, file in loras]
         Merger(base.unet, base.text_encoders).apply(stack)
         return base
@@ -149,14 +153,8 @@ class Loaded:
             (part,) = spec.part("preview")
             return load_tiny_vae(part.found.path, self._dtype)
         for part in spec.part("vae"):
-            return load_vae(part.found.path, self._dtype, config=_config(spec))
+            return load_vae(part.found.path, self._dtype, config=spec.config)
         return base.vae
-
-
-def _config(spec: DiffusionSpec) -> Path | None:
-    """Give the folder of configs that the style names for lone files, or None for SDXL's own."""
-    config = spec.plan.base.config
-    return Path(config).expanduser() if config else None
 
 
 def _with_triggers(prompt: str, loras: Sequence[tuple[Any, LoraFile]]) -> str:
@@ -179,3 +177,6 @@ def _settle(torch: Any, fit: Fit) -> None:
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction = False
+    torch.backends.cuda.enable_cudnn_sdp(False)  # chooses its way anew with every version; the others have one
+    if fit.device.startswith("cuda"):
+        torch.use_deterministic_algorithms(True, warn_only=True)

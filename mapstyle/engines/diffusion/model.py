@@ -1,6 +1,6 @@
 """SDXL as the chain sees it: windows in, windows out, on whatever device there is."""
 
-from collections import OrderedDict
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mapstyle.engines.diffusion import denoiser as denoising
-from mapstyle.engines.diffusion.batches import Hints, Latents, OutOfMemoryError, Picture
-from mapstyle.engines.diffusion.chain import ENCODE_MARGIN
-from mapstyle.engines.diffusion.denoiser import Denoiser
+from mapstyle.engines.diffusion.batches import Latents, OutOfMemoryError, Picture
+from mapstyle.engines.diffusion.denoiser import Denoiser, Hints
 from mapstyle.engines.diffusion.fit import Fit
-from mapstyle.engines.diffusion.lattice import LATENT, Rect
+from mapstyle.engines.diffusion.lattice import LATENT, Rect, encode_margin
 from mapstyle.engines.diffusion.loading import Loaded
 from mapstyle.engines.diffusion.noise import world_noise, world_noise_torch
 from mapstyle.engines.diffusion.profiles import Plan
@@ -24,9 +22,8 @@ from mapstyle.frame import Grid
 if TYPE_CHECKING:
     from torch import Tensor
 
-_KEPT_HINTS, _KEPT_LONE_HINTS = 32, 4
-"""Batches whose hints are kept on the device, since phases come back to the same windows; 10 MB a window and net, so
-few where a small card allows one window at a time."""
+
+_NO_ROOM = re.compile(r"out of memory|ALLOC_FAILED|can't allocate memory", re.IGNORECASE)
 
 
 class SdxlModel:
@@ -50,7 +47,6 @@ class SdxlModel:
         place = (grid.crs, grid.resolution, grid.origin_x, grid.origin_y, grid.pixel_ratio)
         self._grid_key = stable_id(repr(place)) & 0xFFFFFFFF
         self._place = fingerprint(place, seed)
-        self._hints: OrderedDict[tuple[str, ...], denoising.Hints] = OrderedDict()
 
     @property
     def identity(self) -> str:
@@ -62,7 +58,7 @@ class SdxlModel:
         """See :class:`WindowModel`."""
         return self._loaded.fit.batch
 
-    def start(self, rects: Sequence[Rect | None], pictures: Sequence[Picture | None]) -> Latents:
+    def start(self, rects: Sequence[Rect | None], pictures: Sequence[Picture | None], careful: bool = False) -> Latents:
         """Encode each picture alone, so that nothing depends on companions, and add the first noise."""
         size = self._plan.lattice.paint.window
         out = np.zeros((len(rects), 4, size, size), np.float32)
@@ -71,12 +67,12 @@ class SdxlModel:
             if rect is None:
                 continue
             if picture is not None:
-                out[slot] = self._encode(picture)
+                out[slot] = self._encode(picture, careful)
             out[slot] += sigma * self._noise(START_STREAM, rect)
         return out
 
     def run(
-        self, phase: int, latents: Latents, rects: Sequence[Rect | None], hints: Sequence[Hints | None],
+        self, phase: int, latents: Latents, rects: Sequence[Rect | None], hints: Sequence[tuple[Picture, ...] | None],
         careful: bool = False,
     ) -> Latents:  # fmt: skip
         """See :class:`WindowModel`."""
@@ -109,7 +105,7 @@ class SdxlModel:
         import torch
 
         loaded = self._loaded
-        with self._memory(), loaded.at_work("vae"), loaded.vae_in_float32(careful) as vae, torch.inference_mode():
+        with self._memory(), loaded.at_work("decode"), loaded.vae_in_float32(careful) as vae, torch.inference_mode():
             z = torch.from_numpy(latents)[None].to(loaded.fit.device, vae.dtype) / loaded.vae_scale
             picture = vae.decode(z, return_dict=False)[0][0].float()
             # float16 tells 4096 levels between 0 and 1, and is half as much to bring home and to keep.
@@ -121,43 +117,35 @@ class SdxlModel:
         if smaller is None:
             return ""
         fit, told = smaller
-        self._hints.clear()
         self._loaded.refit(fit)
         return told
 
-    def _encode(self, picture: Picture) -> Latents:
+    def _encode(self, picture: Picture, careful: bool) -> Latents:
         import torch
 
         loaded = self._loaded
-        with self._memory(), loaded.at_work("vae"), loaded.vae_in_float32(False) as vae, torch.inference_mode():
+        with self._memory(), loaded.at_work("encode"), loaded.vae_in_float32(careful) as vae, torch.inference_mode():
             pixels = torch.from_numpy(np.ascontiguousarray(np.moveaxis(picture, 2, 0)))[None]
             pixels = pixels.to(loaded.fit.device).to(vae.dtype) / 127.5 - 1
             code = vae.encode(pixels)
             # The mode of the posterior: a sample would be noise that belongs to no place.
             mean = code.latent_dist.mode() if hasattr(code, "latent_dist") else code.latents
-            m = ENCODE_MARGIN
-            return (mean[0, :, m:-m, m:-m].float() * loaded.vae_scale).cpu().numpy()
+            m = encode_margin(self._plan.lattice.paint)
+            inner = slice(m, mean.shape[-1] - m)
+            return (mean[0, :, inner, inner].float() * loaded.vae_scale).cpu().numpy()
 
-    def _guides(self, denoiser: Denoiser, hints: Sequence[Hints | None]) -> denoising.Hints:
-        """Bring a batch's control images to the device, or find there what the nets made of them."""
+    def _guides(self, denoiser: Denoiser, hints: Sequence[tuple[Picture, ...] | None]) -> Hints:
+        """Bring a batch's control images to the device; what nets make of them serves all steps of a phase."""
         import torch
 
-        key = tuple("" if h is None else h.digest for h in hints)
-        found = self._hints.get(key)
-        if found is None:
-            size = self._plan.lattice.paint.window * LATENT
-            empty = np.zeros((size, size, 3), np.uint8)
-            images = {}
-            for i in sorted(denoiser.used):
-                parts = [torch.from_numpy(empty if h is None else h.pictures[i]) for h in hints]
-                stack = torch.stack([part.to(self._loaded.fit.device) for part in parts])
-                images[i] = stack.permute(0, 3, 1, 2).contiguous()
-            found = self._hints[key] = denoiser.hints(images)
-            while len(self._hints) > (_KEPT_HINTS if len(hints) > 1 else _KEPT_LONE_HINTS):
-                self._hints.popitem(last=False)
-        else:
-            self._hints.move_to_end(key)
-        return found
+        size = self._plan.lattice.paint.window * LATENT
+        empty = np.zeros((size, size, 3), np.uint8)
+        images = {}
+        for i in sorted(denoiser.used):
+            parts = [torch.from_numpy(empty if h is None else h[i]) for h in hints]
+            stack = torch.stack([part.to(self._loaded.fit.device) for part in parts])
+            images[i] = stack.permute(0, 3, 1, 2).contiguous()
+        return denoiser.hints(images)
 
     def _noise(self, stream: int, rect: Rect) -> Latents:
         return world_noise(self._seed, self._grid_key, stream, rect.x, rect.y, rect.height, rect.width, self._turn)
@@ -173,7 +161,10 @@ class SdxlModel:
 
         try:
             yield
-        except torch.OutOfMemoryError as error:
+        except (torch.OutOfMemoryError, RuntimeError) as error:
+            # Apple's, cuBLAS', cuDNN's and the CPU's own allocators say it in other words.
+            if not isinstance(error, torch.OutOfMemoryError) and not _NO_ROOM.search(str(error)):
+                raise
             _clear(error)
             raise OutOfMemoryError from None
 

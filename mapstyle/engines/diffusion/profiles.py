@@ -88,7 +88,7 @@ PROFILES: Mapping[str, Profile] = {
     ),
     "turbo-4": Profile(
         "SDXL-Turbo, windows of 512 px; not for commercial use", "euler-ancestral", "trailing", 4, 1.0, 4,
-        fixed=("sampler", "cfg", "base"), reason="the Turbo model was distilled for 1 to 4 steps without guidance",
+        fixed=("sampler", "cfg"), reason="the Turbo model was distilled for 1 to 4 steps without guidance",
         base=Base(source="stabilityai/sdxl-turbo", licence="sai-nc-community"), lattice=_SMALL_LATTICE,
     ),
 }  # fmt: skip
@@ -177,6 +177,11 @@ def split_phases(steps: int, count: int) -> tuple[tuple[int, ...], ...]:
 
 
 def _check_fixed(settings: Diffusion, profile: Profile) -> None:
+    if profile.base is not None and settings.base not in (Diffusion.model_fields["base"].default, profile.base):
+        raise StyleError(
+            f"diffusion.base: {settings.base.source} does not go with the profile {settings.profile}, which brings a "
+            f"base of its own; choose another profile"
+        )
     given = {"steps": settings.steps, "sampler": settings.sampler, "cfg": settings.cfg}
     right = {"steps": profile.steps, "sampler": profile.sampler, "cfg": profile.cfg}
     for name in profile.fixed:

@@ -286,8 +286,8 @@ class Registry:
         if _is_path(source):
             return f"{source}: there is no such file or folder of weights; correct 'source' in the style"
         known = self.added()
-        hint = f" {nearest(source, known)}" if known else ""
-        return f"'{source}' is not here; run: mapstyle models add FILE --name {shlex.quote(source)}.{hint}"
+        hint = f". {nearest(source, known)}" if known else ""
+        return f"'{source}' is not here; run: mapstyle models add FILE --name {shlex.quote(source)}{hint}"
 
     def _hash(self, place: Place, name: str, anew: bool) -> Digests:
         try:
@@ -299,18 +299,27 @@ class Registry:
         file = self.folder / name
         try:
             read = json.loads(file.read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return {}
         except (OSError, ValueError, RecursionError) as error:
-            raise EngineError(f"{file}: cannot be read ({error}); mend it, or delete it and pull again") from error
-        return read if isinstance(read, dict) else {}
+            raise EngineError(f"{file}: is damaged ({error}); {_again(name)}") from error
+        if not isinstance(read, dict):
+            raise EngineError(f"{file}: is damaged (no table); {_again(name)}")
+        if read.get("version") != 1:
+            raise EngineError(f"{file}: was written by another version of mapstyle; {_again(name)}")
+        return read
 
     def _parse(self, name: str, model: type[Record], record: Any) -> Record:
         try:
             return model.model_validate(record)
         except ValidationError as error:
             told = explain(error, model)
-            raise EngineError(f"{self.folder / name}: {told}; mend it, or delete it and pull again") from error
+            raise EngineError(f"{self.folder / name}: is damaged ({told}); {_again(name)}") from error
+
+
+def _again(name: str) -> str:
+    """Say how a damaged list is replaced."""
+    return "mend it, or delete it and " + ("pull again" if name == LOCK else "add the files again")
 
 
 def models_folder() -> Path:
@@ -322,10 +331,10 @@ def models_folder() -> Path:
 def needed(settings: Diffusion, plan: Plan) -> list[tuple[str, Weights]]:
     """List what a style needs for a plan, with the part each plays: base, vae, preview, controlnet, lora, detector."""
     needs: list[tuple[str, Weights]] = [("base", plan.base)]
-    if settings.vae is not None:
-        needs.append(("vae", settings.vae))
     if plan.tiny:
         needs.append(("preview", settings.preview_vae))
+    elif settings.vae is not None:
+        needs.append(("vae", settings.vae))
     used = dict.fromkeys(control.net for control in settings.controls)
     needs += [("controlnet", settings.nets[name]) for name in used]
     needs += [("lora", lora) for lora in plan.loras]

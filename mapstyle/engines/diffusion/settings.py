@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 UNION_MODES: Mapping[str, int] = {
     "pose": 0,
@@ -96,6 +96,10 @@ class Windows(Settings):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
+        if self.ramp > self.stride:
+            raise ValueError(
+                f"ramp {self.ramp} is longer than the stride {self.stride}: more than two windows would meet"
+            )
         if self.window - 2 * self.guard - self.ramp != self.stride:
             raise ValueError(
                 f"window - 2 guard - ramp must be the stride: {self.window} - {2 * self.guard} - {self.ramp} "
@@ -126,7 +130,9 @@ class Diffusion(Settings):
     cfg: float | None = Field(None, ge=0, le=30, description="classifier-free guidance, instead of the profile's")
     phases: int | None = Field(None, ge=1, le=32, description="how often windows are fused, instead of the profile's")
     base: Base = Base(source="stabilityai/stable-diffusion-xl-base-1.0", licence="openrail++")
-    vae: Weights | None = Weights(source="madebyollin/sdxl-vae-fp16-fix", licence="mit")
+    vae: Weights | None = Field(
+        Weights(source="madebyollin/sdxl-vae-fp16-fix", licence="mit"), description="instead of the base's; or 'base'"
+    )
     preview_vae: Weights = Weights(source="madebyollin/taesdxl", licence="mit")
     loras: tuple[Lora, ...] = ()
     nets: dict[str, Net] = Field(default_factory=dict)
@@ -139,6 +145,11 @@ class Diffusion(Settings):
     batch: Literal[1, 2, 4] | None = Field(None, description="windows evaluated together; left out, what fits")
     original_size: int = Field(1024, ge=64, le=8192, description="SDXL's micro-conditioning, the same everywhere")
     crop: int = Field(0, ge=0, le=4096, description="SDXL's crop conditioning, the same everywhere")
+
+    @field_validator("vae", mode="before")
+    @classmethod
+    def _read_vae(cls, value: object) -> object:
+        return None if value == "base" else value
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -1,14 +1,14 @@
 """All that decides what the diffusion engine paints, known before torch is imported."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mapstyle.engines.base import Watch
-from mapstyle.engines.diffusion.chain import ENCODE_MARGIN
 from mapstyle.engines.diffusion.fit import Fit
 from mapstyle.engines.diffusion.lattice import LATENT, Lattices
 from mapstyle.engines.diffusion.mosaic import CELL
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 VERSION = 1
 """Raised when the engine comes to paint other pixels from the same settings."""
 BLOCK = 4096
-"""Logical pixels on the side of what is painted at once: halos cost little then, and it fits into memory."""
+"""Least logical pixels on the side of what is painted at once: halos cost little then, and it fits into memory."""
 DETECTOR_CELL = 2 * CELL
 """Real pixels on the side of the cells on which detectors work."""
 _LIBRARIES = ("torch", "diffusers", "transformers", "numpy")
@@ -52,6 +52,7 @@ class DiffusionSpec:
         parts: weights, found and checked.
         fit: how it runs here.
         cache: folder in which finished windows are kept; None keeps them in memory.
+        folder: the style's own, where paths in it begin.
     """
 
     settings: Diffusion
@@ -60,6 +61,7 @@ class DiffusionSpec:
     parts: tuple[Part, ...]
     fit: Fit
     cache: Path | None = None
+    folder: Path | None = None
     name: str = "sdxl"
 
     @cached_property
@@ -68,7 +70,7 @@ class DiffusionSpec:
         lattice = Lattices(self.plan, Grid.web_mercator(10)).reach
         # A detector works on whole cells, and sees a margin around them of at most a cell.
         detectors = 3 * DETECTOR_CELL if any(c.detector for c in self.settings.controls) else 0
-        return lattice + ENCODE_MARGIN * LATENT + detectors + self.painter.reach
+        return lattice + detectors + self.painter.reach
 
     @property
     def needs(self) -> frozenset[str]:
@@ -77,8 +79,10 @@ class DiffusionSpec:
 
     @property
     def block(self) -> int:
-        """What it is best asked for at once."""
-        return BLOCK
+        """What it is best asked for at once: whole batches and whole decoded cells, so that no slot stays empty."""
+        lattice = self.plan.lattice
+        step = LATENT * math.lcm(2 * lattice.paint.stride, lattice.decode.stride)
+        return -(-BLOCK // step) * step
 
     def work(self, frame: Frame) -> int | None:
         """Count windows times steps."""
@@ -89,23 +93,46 @@ class DiffusionSpec:
         return Lattices(self.plan, frame.grid).overhead(frame)
 
     def identity(self) -> str:
-        """Digest of all that decides pixels: settings, weights by content, machine, versions."""
-        weights = [(p.role, p.found.sha256) for p in self.parts]
-        # Where weights lie is nobody's business; what they are, their digests say, and how they run, the fit.
-        settings = _without_places(self.settings.model_dump())
+        """Digest of all that decides pixels: what windows are decided by, the ground they start from, the decoder."""
+        return fingerprint(self.windows_identity(), self.painter.identity(), self.plan.lattice, self.plan.tiny)
+
+    def windows_identity(self) -> str:
+        """Digest of all that decides windows, but for the pictures drawn for them.
+
+        Settings, weights (by what they are, not by where they lie), machine and versions.
+        """
+        settings = _without_places(self.settings.model_dump(exclude={"lattice", "preview_vae"}))
         plan = (self.plan.sampler, self.plan.spacing, self.plan.steps, self.plan.first, self.plan.phases,
-                self.plan.cfg, self.plan.cfg_steps, self.plan.tiny, self.plan.lattice,
+                self.plan.cfg, self.plan.cfg_steps, self.plan.tiny, self.plan.lattice.paint,
                 [(lora.weight, lora.text_weight, lora.blocks) for lora in self.plan.loras])  # fmt: skip
         return fingerprint(
-            "diffusion", VERSION, settings, plan, weights, self.painter.identity(), self.fit.identity,
-            versions(any(c.detector for c in self.settings.controls)),
+            "diffusion", VERSION, settings, plan, [(p.role, p.found.sha256) for p in self.parts], *self._configs(),
+            self.fit.identity, versions(any(c.detector for c in self.settings.controls)),
         )  # fmt: skip
+
+    def described(self) -> dict[str, Any]:
+        """Give the settings as JSON has them, but for where weights lie."""
+        return _without_places(self.settings.model_dump(mode="json"))
+
+    def _configs(self) -> Iterator[Any]:
+        """Give the files of a config folder that the style names: they say how a lone file's weights are used."""
+        folder = self.config
+        if folder is not None:
+            for file in sorted(f for f in folder.rglob("*") if f.is_file()):
+                yield file.relative_to(folder).as_posix()
+                yield file
 
     def load(self, watch: Watch | None = None) -> "DiffusionEngine":
         """Load the weights."""
         from mapstyle.engines.diffusion.engine import DiffusionEngine
 
         return DiffusionEngine(self, watch or Watch())
+
+    @property
+    def config(self) -> Path | None:
+        """The folder of configs that the style names for lone files, or None for SDXL's own."""
+        named = self.plan.base.config
+        return (self.folder or Path()) / Path(named).expanduser() if named else None
 
     def part(self, role: str) -> Iterator[Part]:
         """Give the weights that play a part, in order."""
@@ -117,7 +144,7 @@ def find_parts(settings: Diffusion, style: str, folder: Path | None, registry: R
 
     Args:
         settings: the style's section.
-        style: its name, for the line that says how to get what is missing.
+        style: what follows ``mapstyle models pull`` to get what is missing.
         folder: its folder, for paths that begin there.
         registry: what is on this machine.
 
@@ -125,9 +152,8 @@ def find_parts(settings: Diffusion, style: str, folder: Path | None, registry: R
         EngineError: something is missing, or is not what it was.
         StyleError: settings that do not go together.
     """
-    pull = style if settings.profile == "standard" else f"{style} --profile {settings.profile}"
     return tuple(
-        Part(role, ref, registry.resolve(ref, pull, folder)) for role, ref in needed(settings, resolve(settings))
+        Part(role, ref, registry.resolve(ref, style, folder)) for role, ref in needed(settings, resolve(settings))
     )
 
 
@@ -144,9 +170,9 @@ def _version(name: str) -> str:
         return "none"
 
 
-def _without_places(table: dict[str, object]) -> dict[str, object]:
+def _without_places(table: dict[str, Any]) -> dict[str, Any]:
     places = ("source", "file", "revision", "sha256", "licence", "civitai", "config", "batch")
-    out: dict[str, object] = {}
+    out: dict[str, Any] = {}
     for key, value in table.items():
         if key in places:
             continue

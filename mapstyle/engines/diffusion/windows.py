@@ -45,6 +45,7 @@ class WindowStore:
         self._memory: OrderedDict[str, Window] = OrderedDict()
         self._lock = threading.Lock()
         self._folder = folder
+        self._full = False
         if folder is not None:
             _open(folder)
 
@@ -60,9 +61,10 @@ class WindowStore:
         path = self._path(key)
         try:
             data = path.read_bytes()
-            os.utime(path)  # so that the longest unused can be told
         except OSError:
             return None
+        with contextlib.suppress(OSError):  # another's folder may be for reading only
+            os.utime(path)  # so that the longest unused can be told
         window = _decode(data)
         if window is None:
             # Damaged: it is made again, and this time the file may be replaced.
@@ -76,7 +78,7 @@ class WindowStore:
         """Keep a window; gives the version that counts, which is the first one."""
         window = np.ascontiguousarray(window)
         window.flags.writeable = False
-        if self._folder is not None and not self._link(key, window):
+        if self._folder is not None and not self._full and not self._link(key, window):
             earlier = self.get(key)
             window = window if earlier is None else earlier
         self._hold(key, window)
@@ -88,7 +90,7 @@ class WindowStore:
                 self._memory[key] = window
                 self._held += window.nbytes
             # What is on no disk can be had again only by painting: it stays.
-            while self._folder is not None and self._held > self._room and len(self._memory) > 1:
+            while self._folder is not None and not self._full and self._held > self._room and len(self._memory) > 1:
                 _, gone = self._memory.popitem(last=False)
                 self._held -= gone.nbytes
 
@@ -112,7 +114,7 @@ class WindowStore:
                 f"note: {self._folder}: no more windows can be kept there ({why}); going on in memory; "
                 f"MAPSTYLE_CACHE names another place"
             )
-            self._folder = None
+            self._full = True  # what lies there already is still read
         finally:
             with contextlib.suppress(OSError):
                 beside.unlink()
@@ -142,12 +144,15 @@ def _open(folder: Path) -> None:
     note = folder / "README"
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        # Several may begin at once: whoever sees windows looks again for the note, which is there before them.
+        if not note.exists() and any(not f.name.startswith(".") for f in folder.iterdir()) and not note.exists():
+            raise EngineError(
+                f"{folder}: is no folder of finished windows; delete it, or set MAPSTYLE_CACHE to another place"
+            )
         if not note.exists():
-            if any(folder.iterdir()):
-                raise EngineError(
-                    f"{folder}: is no folder of finished windows; delete it, or set MAPSTYLE_CACHE to another place"
-                )
-            note.write_text(FORMAT + "Finished windows of mapstyle's diffusion engine. Delete them when you like.\n")
+            beside = folder / f".{secrets.token_hex(6)}"
+            beside.write_text(FORMAT + "Finished windows of mapstyle's diffusion engine. Delete them when you like.\n")
+            os.replace(beside, note)
         if not note.read_text().startswith(FORMAT):
             raise EngineError(f"{folder}: its windows were kept by another version of mapstyle; delete the folder")
     except OSError as error:

@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 
 from mapstyle.engines.diffusion.batches import OutOfMemoryError
-from mapstyle.engines.diffusion.chain import ENCODE_MARGIN, Chain
-from mapstyle.engines.diffusion.lattice import LATENT, Lattices, Rect
+from mapstyle.engines.diffusion.chain import Chain
+from mapstyle.engines.diffusion.lattice import LATENT, Lattices, Rect, encode_margin
 from mapstyle.engines.diffusion.profiles import resolve
 from mapstyle.engines.diffusion.settings import Diffusion, Lattice, Windows
 from mapstyle.engines.diffusion.windows import WindowStore
@@ -17,6 +17,9 @@ from mapstyle.frame import Grid
 SMALL_LATTICE = Lattice(
     paint=Windows(window=16, stride=12, guard=1, ramp=2), decode=Windows(window=24, stride=16, guard=2, ramp=4)
 )
+
+
+MARGIN = encode_margin(SMALL_LATTICE.paint)
 
 
 def toy_lattices(grid: Grid, phases: int = 3, steps: int = 4) -> Lattices:
@@ -77,12 +80,12 @@ class ToyModel:
     def identity(self) -> str:
         return f"toy {self.batch}"
 
-    def start(self, rects, pictures):
+    def start(self, rects, pictures, careful=False):
         out = np.full((len(rects), 4, 16, 16), np.nan, np.float32)
         for slot, (rect, picture) in enumerate(zip(rects, pictures, strict=True)):
             if rect is not None:
                 small = cv2.resize(picture, None, fx=1 / 8, fy=1 / 8, interpolation=cv2.INTER_AREA)
-                out[slot] = small[ENCODE_MARGIN:-ENCODE_MARGIN, ENCODE_MARGIN:-ENCODE_MARGIN, 0] / 64.0
+                out[slot] = small[MARGIN:-MARGIN, MARGIN:-MARGIN, 0] / 64.0
                 out[slot] += self._noise(rect, 0)
         return out
 
@@ -95,7 +98,7 @@ class ToyModel:
             if rect is None:
                 continue
             self.samples += 1
-            guide = cv2.resize(hint.pictures[0], None, fx=1 / 8, fy=1 / 8, interpolation=cv2.INTER_AREA)[..., 0] / 255.0
+            guide = cv2.resize(hint[0], None, fx=1 / 8, fy=1 / 8, interpolation=cv2.INTER_AREA)[..., 0] / 255.0
             for channel in range(4):
                 blurred = cv2.blur(latents[slot, channel], (3, 3), borderType=cv2.BORDER_CONSTANT)  # errs at the border
                 out[slot, channel] = np.tanh(blurred * 0.9 + guide + latents[slot].mean() * 0.01)

@@ -11,6 +11,7 @@ from chain_toy import toy_chain
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mapstyle.engines.diffusion.batches import OutOfMemoryError
 from mapstyle.engines.diffusion.lattice import LATENT
 from mapstyle.errors import EngineError
 from mapstyle.frame import Frame, Grid
@@ -117,7 +118,7 @@ def test_empty_slots_and_companions_do_not_matter(picture):
 def _evaluations_over_lone_windows(side: int) -> tuple[float, float]:
     chain = toy_chain(SHEET, phases=3)
     frame = Frame(SHEET, 0, 0, 16 * LATENT * side, 16 * LATENT * side)
-    for piece in frame.pieces(16 * LATENT * 20, 16 * LATENT * 20):
+    for piece in frame.pieces(384 * 7, 384 * 7):  # whole batches and decoded cells, as the engine's own fields are
         chain.paint(piece)
     alone = side * side * chain.lattices.plan.executed
     return chain.counts.evaluations / alone, chain.lattices.overhead(frame)
@@ -128,7 +129,6 @@ def test_the_evaluations_said_beforehand_are_those_that_are_counted():
     assert said <= counted <= said * 1.15  # empty slots at the rim are counted, and are few
 
 
-@pytest.mark.long
 def test_evaluations_counted_over_a_large_job_are_at_most_twice_those_of_lone_windows():
     counted, said = _evaluations_over_lone_windows(100)
     assert said <= counted <= 2.0
@@ -145,6 +145,65 @@ def test_a_window_that_is_not_a_number_is_tried_once_more_and_then_reported(pict
     chain.model.always_broken = True
     with pytest.raises(EngineError, match="NaN"):
         chain.paint(WHOLE)
+
+
+def test_windows_found_under_another_identity_are_not_passed_off_as_exact(tmp_path):
+    small, large = Frame(SHEET, 0, 0, 60, 60), Frame(SHEET, 0, 0, 200, 200)
+    toy_chain(SHEET, tmp_path / "w").paint(small)
+    chain = toy_chain(SHEET, tmp_path / "w")
+    chain.paint(small)
+    assert chain.counts.made == 0
+    assert chain.exact
+    chain.model.room = 3
+    chain.paint(large)
+    assert not chain.exact
+
+
+def test_a_picture_whose_code_is_not_a_number_is_encoded_once_more(picture):
+    chain = toy_chain(SHEET)
+    true = chain.model.start
+    asked = []
+
+    def start(rects, pictures, careful=False):
+        asked.append(careful)
+        out = true(rects, pictures)
+        return out if careful else out * np.nan
+
+    chain.model.start = start
+    assert np.array_equal(chain.paint(WHOLE), picture)
+    assert asked.count(True) == asked.count(False) == chain.counts.retried > 0
+
+
+def test_running_out_of_memory_while_decoding_steps_down_too(picture):
+    chain = toy_chain(SHEET)
+    true, calls = chain.model.decode, []
+
+    def decode(latents, careful=False):
+        calls.append(1)
+        if len(calls) == 1:
+            raise OutOfMemoryError
+        return true(latents)
+
+    chain.model.decode = decode
+    assert np.array_equal(chain.paint(WHOLE), picture)
+    assert any("out of memory" in line for line in chain.said)
+
+
+def test_a_full_disk_is_still_read(picture, tmp_path, monkeypatch):
+    part = Frame(SHEET, WHOLE.column, WHOLE.row, 150, WHOLE.height)
+    kept = toy_chain(SHEET, tmp_path / "w")
+    kept.paint(part)
+    lone = toy_chain(SHEET)
+    lone.paint(WHOLE)
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "link", full)
+    chain = toy_chain(SHEET, tmp_path / "w")
+    assert np.array_equal(chain.paint(WHOLE), picture)
+    assert chain.counts.found == kept.counts.made
+    assert chain.counts.made == lone.counts.made - kept.counts.made
 
 
 def test_running_out_of_memory_steps_down_and_loses_nothing():

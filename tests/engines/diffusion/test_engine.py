@@ -198,6 +198,19 @@ def test_loras_take_part_with_their_sign(make, zoo, loras, picture):
     assert np.array_equal(paint(make(**base, loras=[{**style, "weight": 0.0}])), bare)
 
 
+def test_a_config_folder_counts_by_what_is_in_it(make, zoo, tmp_path):
+    import shutil
+
+    folder = tmp_path / "config"
+    shutil.copytree(zoo.config, folder)
+    lone = {"base": {"source": str(zoo.single), "config": str(folder)}, "vae": None, "controls": []}
+    before = make(**lone).identity()
+    assert make(base={**lone["base"], "config": str(zoo.config)}, vae=None, controls=[]).identity() == before
+    file = folder / "scheduler" / "scheduler_config.json"
+    file.write_text(file.read_text().replace("0.012", "0.013"))
+    assert make(**lone).identity() != before
+
+
 def test_trigger_words_stand_before_the_prompt_once(make, zoo, loras):
     from small.loras import TRIGGER
 

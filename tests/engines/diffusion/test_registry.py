@@ -102,7 +102,7 @@ def test_a_repository_is_found_at_the_locked_commit(registry):
     assert found.files == ("config.json", "diffusion_pytorch_model.safetensors")
     assert found.size == sum((found.path / f).stat().st_size for f in found.files)
     used = found.used("controlnet", 0.5)
-    assert (used.role, used.weight, used.autov2, used.autov3) == ("controlnet", 0.5, found.sha256[:10], "")
+    assert (used.role, used.weight, used.autov2, used.autov3) == ("controlnet", 0.5, "", "")
 
     at_style = registry.resolve(Weights(source="who/net", revision=OTHER), "ink")
     assert at_style.revision == OTHER, "a style that names another commit gets that one"
@@ -176,16 +176,16 @@ def test_an_added_name(registry, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["lock.json", "added.json"])
-@pytest.mark.parametrize("junk", ["{", '{"weights": [{"source": 3}]}', '{"weights": {"x": 1}}', "[" * 100_000])
+@pytest.mark.parametrize(
+    "junk", ["{", "[1, 2]", '{"version": 99}', '{"version": 1, "weights": {"x": 1}}', '{"weights": []}', "[" * 100_000]
+)
 def test_a_damaged_lock_is_said_in_one_line(registry, name, junk):
     registry.folder.mkdir()
     (registry.folder / name).write_text(junk)
-    if (name, junk) == ("added.json", '{"weights": [{"source": 3}]}'):
-        assert registry.added() == {}
-        return
     with pytest.raises(EngineError, match=name) as told:
         registry.locks() if name == "lock.json" else registry.added()
     assert "\n" not in str(told.value)
+    assert ("pull again" if name == "lock.json" else "add the files again") in str(told.value)
 
 
 def test_pickles_and_strangers_are_refused_by_name(registry, tmp_path):

@@ -1,6 +1,7 @@
 """Finished windows: written once, never half, found again, and nothing lost when the disk says no."""
 
 import errno
+import multiprocessing
 import os
 
 import numpy as np
@@ -98,3 +99,28 @@ def test_the_longest_unused_windows_go_first(tmp_path):
     size = (tmp_path / "w" / "bb" / "bb0").stat().st_size
     prune(tmp_path / "w", 2 * size)
     assert sorted(p.name for p in (tmp_path / "w" / "bb").iterdir()) == ["bb0", "bb4"]
+
+
+def test_a_folder_that_can_only_be_read_is_read(tmp_path, monkeypatch):
+    WindowStore(tmp_path / "w").put("abcd", window(1))
+
+    def denied(*_):
+        raise PermissionError
+
+    monkeypatch.setattr(os, "utime", denied)
+    assert WindowStore(tmp_path / "w").get("abcd") is not None
+
+
+def _open(folder, times):
+    for i in range(times):
+        WindowStore(folder / str(i)).put("abcd", window(i))
+
+
+def test_many_may_open_a_new_folder_at_once(tmp_path):
+    context = multiprocessing.get_context("fork")
+    people = [context.Process(target=_open, args=(tmp_path, 40)) for _ in range(6)]
+    for person in people:
+        person.start()
+    for person in people:
+        person.join()
+    assert [person.exitcode for person in people] == [0] * 6
