@@ -116,8 +116,8 @@ class UnionNet:
         )
         # Token by token. The attention of the stock net expects [tokens, batch, channels] and is given
         # [batch, tokens, channels]: it attends across the batch, and a window's picture would depend on its
-        # companions. Alone in its batch, as everywhere in the authors' training and code, each token sees only itself:
-        # that is what the weights know, and what a sequence of length one gives any batch.
+        # companions. Alone in its batch, as in the authors' own examples, each token sees only itself: that is what a
+        # sequence of length one gives any batch.
         for layer in net.transformer_layes:
             tokens = layer(tokens.reshape(1, -1, tokens.shape[-1])).reshape(tokens.shape)
         shifts = net.spatial_ch_projs(tokens)[..., None, None]
