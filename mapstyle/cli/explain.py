@@ -111,7 +111,8 @@ def _of_model(making: "Making") -> Iterator[tuple[str, str]]:
     for control in making.controls:
         yield "controls", ", ".join(f"{k} {v}" for k, v in control.items() if v not in (None, ""))
     for key, value in making.lattice.items():
-        yield "lattice", f"{key} {value}"
+        parts = value.items() if isinstance(value, dict) else ()
+        yield "lattice", f"{key} " + (", ".join(f"{k} {v}" for k, v in parts) or str(value))
     for key, text in making.device.items():
         yield "device", f"{key} {text}"
     yield "exact", "yes" if making.exact else "no: memory ran out, and a part was made in another way"

@@ -3,6 +3,8 @@
 import contextlib
 import errno
 import os
+import platform
+import re
 import secrets
 import shutil
 import tempfile
@@ -310,15 +312,33 @@ def open_sink(path: Path, sheet: Sheet, overwrite: bool = False) -> Iterator[Sin
 
 @contextlib.contextmanager
 def hidden_folder(parent: Path) -> Iterator[Path]:
-    """Give a hidden folder beside the output, removed at the end whatever happens."""
+    """Give a hidden folder beside the output, removed at the end whatever happens.
+
+    What a killed process of this machine has left behind is removed first.
+    """
+    host = re.sub(r"[^A-Za-z0-9]", "", platform.node())[:32]
+    for left in parent.glob(f"{_PREFIX}{host}-*-*"):
+        owner = left.name.split("-")[-2]
+        if owner.isdigit() and not _alive(int(owner)):
+            shutil.rmtree(left, ignore_errors=True)
     try:
-        work = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
+        work = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{host}-{os.getpid()}-", dir=parent))
     except OSError as error:
         raise OutputError(f"{parent}: cannot be written: {error.strerror}; choose another place with -o") from None
     try:
         yield work
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True  # somebody else's
+    return True
 
 
 def place(ready: Path, path: Path) -> None:

@@ -185,3 +185,24 @@ def test_renaming_is_the_last_thing(tmp_path, monkeypatch):
     with pytest.raises(OutputError, match="cannot be put in place"):
         write(tmp_path / "map.png", FRAMES[0])
     assert not list(tmp_path.iterdir())
+
+
+def test_what_a_killed_process_left_is_cleared_away_and_nobody_elses_work_is(tmp_path):
+    import multiprocessing
+    import platform
+    import re
+
+    child = multiprocessing.get_context("fork").Process(target=int)
+    child.start()
+    child.join()
+    host = re.sub(r"[^A-Za-z0-9]", "", platform.node())[:32]
+    dead, alive = tmp_path / f".mapstyle-{host}-{child.pid}-abc", tmp_path / f".mapstyle-{host}-1-abc"
+    other = tmp_path / f".mapstyle-elsewhere-{child.pid}-abc"
+    for folder in (dead, alive, other):
+        folder.mkdir()
+        (folder / "half").write_text("x")
+    with open_sink(tmp_path / "map.png", Sheet(FRAMES[0], PROVENANCE)) as sink:
+        sink.write(FRAMES[0], np.zeros((*FRAMES[0].shape, 3), np.uint8))
+    assert not dead.exists()
+    assert alive.exists()
+    assert other.exists()
