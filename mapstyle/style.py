@@ -11,7 +11,7 @@ import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator
 
 from mapstyle.controls import CONTROLS
-from mapstyle.engines.diffusion.settings import Diffusion
+from mapstyle.engines.diffusion.settings import Diffusion, Weights
 from mapstyle.engines.painter import Recipe
 from mapstyle.errors import StyleError, explain, nearest
 from mapstyle.fingerprint import fingerprint
@@ -163,7 +163,23 @@ def apply_change(raw: dict[str, Any], change: str) -> None:
     for i, part in enumerate(parts[:-1]):
         if not isinstance(table, dict):
             raise StyleError(f"--set {change}: '{'.'.join(parts[:i])}' holds no further settings")
-        table = table.setdefault(part, {})
+        if part not in table:
+            table[part] = _default(parts[: i + 1], parts[-1])
+        table = table[part]
     if not isinstance(table, dict):
         raise StyleError(f"--set {change}: '{'.'.join(parts[:-1])}' holds no further settings")
     table[parts[-1]] = value
+
+
+def _default(path: Sequence[str], changed: str) -> dict[str, Any]:
+    """Give what a table holds that a style leaves out, so that one of its settings can be changed alone."""
+    model: type[BaseModel] = Style
+    value: Any = None
+    for part in path:
+        field = model.model_fields.get(part)
+        value = None if field is None else field.get_default(call_default_factory=True)
+        if not isinstance(value, BaseModel):
+            return {}
+        model = type(value)
+    # Other weights have another licence and other hashes: nothing of theirs is kept.
+    return {} if isinstance(value, Weights) and changed == "source" else value.model_dump()

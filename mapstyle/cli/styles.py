@@ -61,8 +61,31 @@ def show_style(
             for key, value in thing.items():
                 walk(f"{prefix}.{key}", value, told)
         else:
-            shown = {str(k): v for k, v in thing.items()} if isinstance(thing, Mapping) else thing
-            typer.echo(f"{prefix} = {shown!r}" + (f"   # {told}" if told else ""))
+            typer.echo(f"{prefix} = {as_toml(thing)}" + (f"   # {told}" if told else ""))
 
-    for part in ("seed", "painter", "levels", "ink", "labels"):
+    for part in ("seed", "painter", "diffusion", "levels", "ink", "labels"):
         walk(part, getattr(look, part), type(look).model_fields[part].description or "")
+
+
+def as_toml(value: object) -> str:
+    """Write a setting as TOML has it, on one line; what is left out has no value there."""
+    import json
+    from collections.abc import Mapping
+    from enum import Enum
+
+    from pydantic import BaseModel
+
+    if value is None:
+        return "(left out)"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, Enum):
+        return as_toml(value.value)
+    if isinstance(value, BaseModel):
+        return as_toml(value.model_dump(exclude_defaults=True))
+    if isinstance(value, Mapping):
+        rows = (f"{json.dumps(str(k), ensure_ascii=False)} = {as_toml(v)}" for k, v in value.items())
+        return "{" + ", ".join(rows) + "}"
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return "[" + ", ".join(as_toml(v) for v in value) + "]"
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)

@@ -129,6 +129,20 @@ def test_styles_lists_and_shows(cli):
     assert "Did you mean 'model-railway'?" in wrong.line
 
 
+@pytest.mark.parametrize("name", ["watercolour", "pen-and-ink", "model-railway"])
+def test_what_styles_show_prints_is_what_set_takes(cli, name):
+    from mapstyle.style import load_style
+
+    look = load_style(name)
+    rows = [line.partition("   # ")[0] for line in cli("styles", "show", name).out.splitlines() if " = " in line]
+    assert any(row.startswith("diffusion.controls = [") for row in rows)
+    # Another source of weights has another licence; naming it, even the same, begins that table anew.
+    rows = [row for row in rows if not row.endswith("(left out)") and ".source = " not in row]
+    for row in [*rows[::9], *(r for r in rows if r.startswith("diffusion."))]:
+        key, _, value = row.partition(" = ")
+        assert load_style(name, [f"{key}={value}"]).model_dump() == look.model_dump(), row
+
+
 def test_a_persons_own_style_appears_beside_ours(cli, tmp_path, town, monkeypatch):
     import shutil
 
