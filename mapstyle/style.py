@@ -5,7 +5,7 @@ import shlex
 import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator
@@ -173,13 +173,16 @@ def apply_change(raw: dict[str, Any], change: str) -> None:
 
 def _default(path: Sequence[str], changed: str) -> dict[str, Any]:
     """Give what a table holds that a style leaves out, so that one of its settings can be changed alone."""
-    model: type[BaseModel] = Style
-    value: Any = None
-    for part in path:
+    model: Any = Style
+    for part in path[:-1]:
         field = model.model_fields.get(part)
-        value = None if field is None else field.get_default(call_default_factory=True)
-        if not isinstance(value, BaseModel):
+        kinds = () if field is None else (field.annotation, *get_args(field.annotation))
+        model = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
+        if model is None:
             return {}
-        model = type(value)
+    field = model.model_fields.get(path[-1])
+    value = None if field is None else field.get_default(call_default_factory=True)
     # Other weights have another licence and other hashes: nothing of theirs is kept.
-    return {} if isinstance(value, Weights) and changed == "source" else value.model_dump()
+    if not isinstance(value, BaseModel) or (isinstance(value, Weights) and changed == "source"):
+        return {}
+    return value.model_dump()
