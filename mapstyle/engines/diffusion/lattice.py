@@ -130,6 +130,11 @@ class Layer:
         last = self.rect(block.columns[-1], block.rows[-1])
         return Rect(first.x, first.y, last.x + last.width - first.x, last.y + last.height - first.y)
 
+    def count(self, block: Block) -> int:
+        """Count the windows of a block, each once."""
+        columns = len(block.columns)
+        return (min(columns, self.columns.count) if self.turn else columns) * len(block.rows)
+
     def homes(self, block: Block) -> list[tuple[int, int]]:
         """Give each window of a block once, at the index at which it is computed."""
         seen = dict.fromkeys((self.columns.home(i), j) for i, j in block)
@@ -178,7 +183,7 @@ class Lattices:
         """Count the windows times steps that a frame costs when nothing is kept from its neighbours."""
         cone = self.cone(frame)
         return sum(
-            len(layer.homes(block)) * len(steps)
+            layer.count(block) * len(steps)
             for layer, block, steps in zip(self.phases, cone.phases, self.plan.phases, strict=True)
         )
 

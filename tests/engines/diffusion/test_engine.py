@@ -233,6 +233,68 @@ def test_a_control_that_no_step_sees_is_said(make):
     assert any("does nothing" in line for line in said)
 
 
+class Blocks:
+    """A VAE that packs 8 x 8 pixels into their mean: what goes in comes out in its place, only coarser."""
+
+    dtype = None
+
+    def encode(self, pixels):
+        from types import SimpleNamespace
+
+        import torch
+
+        packed = torch.nn.functional.avg_pool2d(pixels, 8)
+        return SimpleNamespace(latents=torch.cat([packed, packed.mean(1, keepdim=True)], 1))
+
+    def decode(self, latents, return_dict):
+        return (latents[:, :3].repeat_interleave(8, 2).repeat_interleave(8, 3),)
+
+
+class Copier:
+    """A denoiser that leaves the picture as it is, and lays the first control over it."""
+
+    used = frozenset({0})
+
+    def __init__(self, sigmas):
+        self._sigmas = sigmas
+
+    def hints(self, images):
+        import torch
+
+        return torch.nn.functional.avg_pool2d(images[0].float() / 255, 8)
+
+    def __call__(self, x, step, hints):
+        import torch
+
+        lines = torch.cat([hints, hints[:, :1]], 1)
+        return -50 * lines / (len(self._sigmas) - 1) / (self._sigmas[step] - self._sigmas[step + 1])
+
+
+def test_everything_stays_where_it_is_from_encoding_to_the_finished_picture(make):
+    import torch
+
+    controls = [{"image": "segmentation", "net": "union", "mode": "segment"}]
+    spec = make(start="painter", steps=30, strength=0.1, phases=3, controls=controls)
+    engine = spec.load()
+    engine._loaded._vae, engine._loaded.vae_scale = Blocks(), 50.0  # so large that noise is nothing beside it
+    engine._loaded._vae.dtype = torch.float32
+    engine._loaded._denoiser = Copier(engine._loaded.schedule.sigmas)
+    frame = Frame(SHEET, 1003, -517, 331, 203)  # on no edge of anything, and not square
+    seen = engine.paint(frame, Ground(), SEED).astype(float).mean(2)
+    ground = spec.painter.load().paint(frame.pad(8), Ground(), SEED, base=True).astype(float).mean(2)
+    lines = Ground().control("segmentation", frame.pad(8)).astype(float).mean(2) / 2
+    # An eps of -lines over all noise levels comes to the lines, laid over the painter's ground of streets.
+    for expected in (ground + lines, ground, lines):
+
+        def likeness(dx, dy, expected=expected):
+            part = expected[8 + dy : 8 + dy + frame.height, 8 + dx : 8 + dx + frame.width]
+            return np.corrcoef(part.ravel(), seen.ravel())[0, 1]
+
+        shifts = {(dx, dy): likeness(dx, dy) for dx in (-8, -4, 0, 4, 8) for dy in (-8, -4, 0, 4, 8)}
+        assert max(shifts, key=shifts.get) == (0, 0), shifts
+    assert np.corrcoef((ground + lines)[8:-8, 8:-8].ravel(), seen.ravel())[0, 1] > 0.6
+
+
 def test_the_work_said_beforehand_is_the_work_done(make):
     spec = make()
     done = []

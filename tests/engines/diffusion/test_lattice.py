@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mapstyle.engines.diffusion.lattice import Axis, Blend, Lattices, Layer, Rect, covering, ramp
+from mapstyle.engines.diffusion.lattice import Axis, Blend, Block, Lattices, Layer, Rect, covering, ramp
 from mapstyle.engines.diffusion.profiles import PROFILES, resolve
 from mapstyle.engines.diffusion.settings import Diffusion, Lattice, Windows
 from mapstyle.frame import Frame, Grid
@@ -127,3 +127,12 @@ def test_what_is_nearer_the_border_than_the_guard_never_counts():
         values[:, 0] = values[:, -1] = values[:, :, 0] = values[:, :, -1] = 1e6
         spoiled.add(layer.rect(i, j), values)
     assert np.array_equal(clean.result(), spoiled.result())
+
+
+@pytest.mark.parametrize("columns", [range(3, 7), range(-5, 40)])
+def test_windows_are_counted_once_round_the_world(columns):
+    layer = Layer(REAL, 0, 32 << 6)
+    block = Block(columns, range(2, 5))
+    assert layer.count(block) == len(layer.homes(block))
+    flat = Layer(REAL)
+    assert flat.count(block) == len(flat.homes(block)) == len(block)
