@@ -1,0 +1,205 @@
+"""The plan of a tile job: which tiles there are, in which blocks they are made, and in which order."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mapstyle.errors import JobError
+from mapstyle.frame import MAX_LATITUDE, TILE, Frame, Grid
+
+SIDE = 1024
+"""Logical pixels on the side of a block, unless the engine likes larger ones: 4 x 4 tiles of 256."""
+MAX_LEVEL = 22
+"""Highest level of tiles; addresses stay far below 2^31 pixels there."""
+
+Bounds = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class TileGrid:
+    """How tiles lie on the web's grids.
+
+    Attributes:
+        size: logical pixels on the side of a tile: 256, or 512 with the resolution of the next level.
+        pixel_ratio: real pixels on the side of a logical pixel.
+        side: logical pixels on the side of a block, a multiple of ``size``.
+    """
+
+    size: int = TILE
+    pixel_ratio: int = 1
+    side: int = SIDE
+
+    def __post_init__(self) -> None:
+        assert self.size in (256, 512), "tiles are 256 or 512 logical pixels wide"
+        assert self.side % self.size == 0, "blocks hold whole tiles"
+
+    @property
+    def across(self) -> int:
+        """Tiles on the side of a block."""
+        return self.side // self.size
+
+    def grid(self, level: int) -> Grid:
+        """Give the grid on which a level's tiles lie."""
+        return Grid.web_mercator(level + (self.size // TILE).bit_length() - 1, self.pixel_ratio)
+
+    def tile(self, level: int, column: int, row: int) -> Frame:
+        """Give a tile's frame."""
+        return Frame.tile(level, column, row, self.size, self.pixel_ratio)
+
+
+@dataclass(frozen=True, order=True)
+class Tiles:
+    """A rectangle of tiles of one level; both ends are exclusive, and columns may pass the antimeridian.
+
+    Attributes:
+        level: their level.
+        columns: first column and the one after the last; the last may exceed the world's.
+        rows: first row and the one after the last.
+    """
+
+    level: int
+    columns: tuple[int, int]
+    rows: tuple[int, int]
+
+    def __len__(self) -> int:
+        return (self.columns[1] - self.columns[0]) * (self.rows[1] - self.rows[0])
+
+
+@dataclass(frozen=True, order=True)
+class Block:
+    """A square of tiles fixed to the world, which is one unit of work; only those of the job are wanted.
+
+    Attributes:
+        level: of its tiles.
+        column: in blocks, from the world's left.
+        row: in blocks, from the top.
+    """
+
+    level: int
+    column: int
+    row: int
+
+    def tiles(self, grid: TileGrid) -> Tiles:
+        """Give all tiles of this block that the world has."""
+        n = grid.across
+        world = 1 << self.level
+        columns = (self.column * n, min((self.column + 1) * n, world))
+        return Tiles(self.level, columns, (self.row * n, min((self.row + 1) * n, world)))
+
+    def frame(self, grid: TileGrid) -> Frame:
+        """Give the frame that its tiles fill."""
+        tiles = self.tiles(grid)
+        real = grid.size * grid.pixel_ratio
+        width, height = tiles.columns[1] - tiles.columns[0], tiles.rows[1] - tiles.rows[0]
+        return Frame(grid.grid(self.level), tiles.columns[0] * real, tiles.rows[0] * real, width * real, height * real)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All tiles of a job, level by level.
+
+    Attributes:
+        grid: how tiles lie.
+        parts: a rectangle of tiles for each level, the lowest level first.
+    """
+
+    grid: TileGrid
+    parts: tuple[Tiles, ...]
+
+    @property
+    def tiles(self) -> int:
+        """How many tiles there are."""
+        return sum(len(part) for part in self.parts)
+
+    @property
+    def count(self) -> int:
+        """How many blocks there are."""
+        return sum(len(columns) * len(rows) for columns, rows in map(self._blocks, self.parts))
+
+    def blocks(self) -> Iterator[Block]:
+        """Give the blocks, the highest level first, each level along a Hilbert curve.
+
+        Neighbours on the curve are neighbours on the ground: what one worker has drawn and read serves the next
+        block too. High levels take longest, so they begin.
+        """
+        for part in reversed(self.parts):
+            columns, rows = self._blocks(part)
+            yield from (Block(part.level, int(c), int(r)) for c, r in hilbert_order(columns, rows))
+
+    def wanted(self, block: Block) -> list[tuple[int, int]]:
+        """Give the tiles (column, row) of a block that the job asks for, row by row."""
+        part = next(p for p in self.parts if p.level == block.level)
+        own = block.tiles(self.grid)
+        world = 1 << block.level
+        return [
+            (column, row)
+            for row in range(max(own.rows[0], part.rows[0]), min(own.rows[1], part.rows[1]))
+            for column in range(*own.columns)
+            if (column - part.columns[0]) % world < part.columns[1] - part.columns[0]
+        ]
+
+    def _blocks(self, part: Tiles) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Give the columns and the rows of the blocks that hold a part's tiles."""
+        n, world = self.grid.across, 1 << part.level
+        columns = np.unique(np.arange(*part.columns) % world // n)
+        return columns, np.unique(np.arange(*part.rows) // n)
+
+
+def plan(bounds: Bounds, levels: range, grid: TileGrid) -> Plan:
+    """Cover a box with tiles.
+
+    Args:
+        bounds: west, south, east, north in degrees; east may exceed 180.
+        levels: lowest to highest.
+        grid: how tiles lie.
+
+    Raises:
+        JobError: levels that there are none of.
+    """
+    if len(levels) == 0 or levels[0] < 0 or levels[-1] > MAX_LEVEL:
+        raise JobError(f"levels go from 0 to {MAX_LEVEL}, the lower one first, as in --zoom 8-15")
+    west, south, east, north = bounds
+    south, north = max(south, -MAX_LATITUDE), min(north, MAX_LATITUDE)
+    return Plan(grid, tuple(_cover(west, south, east, north, level) for level in levels))
+
+
+def hilbert_order(columns: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Give all pairs of columns and rows in the order of the Hilbert curve through the world.
+
+    Returns:
+        int64[n, 2], column and row.
+    """
+    c, r = (a.ravel() for a in np.meshgrid(columns, rows))
+    side = 1 << max(1, int(max(c.max(), r.max())).bit_length())
+    # Hilbert's index by the loop over bits of Warren, Hacker's Delight (2013), 16-3, on whole arrays.
+    x, y = c.copy(), r.copy()
+    index = np.zeros_like(x)
+    s = side // 2
+    while s:
+        right, below = (x & s) > 0, (y & s) > 0
+        index += s * s * ((3 * right) ^ below)
+        flip = ~below & right
+        x, y = np.where(flip, side - 1 - x, x), np.where(flip, side - 1 - y, y)
+        x, y = np.where(below, x, y), np.where(below, y, x)
+        s //= 2
+    order = np.argsort(index, kind="stable")
+    return np.column_stack([c[order], r[order]])
+
+
+def _cover(west: float, south: float, east: float, north: float, level: int) -> Tiles:
+    world = 1 << level
+    left, right = (west + 180) / 360 * world, (east + 180) / 360 * world
+    top, bottom = (_row(latitude) * world for latitude in (north, south))
+    # A box that ends on a tile's edge does not take the next one, whatever the last bit says.
+    first, last = math.floor(left + 1e-9), max(math.ceil(right - 1e-9), math.floor(left + 1e-9) + 1)
+    upper = min(max(math.floor(top + 1e-9), 0), world - 1)
+    lower = min(max(math.ceil(bottom - 1e-9), upper + 1), world)
+    return Tiles(level, (first, min(last, first + world)), (upper, lower))
+
+
+def _row(latitude: float) -> float:
+    """Give how far down the square world a latitude is, 0 to 1 (Snyder 1987, eq. 7-2)."""
+    return (1 - math.asinh(math.tan(math.radians(latitude))) / math.pi) / 2
