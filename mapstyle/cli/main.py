@@ -8,7 +8,7 @@ import sys
 import typer
 
 from mapstyle import __version__
-from mapstyle.cli import controls, demo, doctor, explain, models, render, reproduce, styles
+from mapstyle.cli import controls, demo, doctor, explain, models, render, reproduce, styles, tiles
 
 app = typer.Typer(
     name="mapstyle",
@@ -19,6 +19,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("render")(render.render)
+app.command("tiles")(tiles.tiles)
+app.command("status")(tiles.status)
 app.command("controls")(controls.controls)
 app.command("demo")(demo.demo)
 app.command("explain")(explain.explain)

@@ -20,7 +20,7 @@ def covered(job: Plan) -> list[tuple[int, int, int]]:
 
 
 @given(
-    st.floats(-180, 180), st.floats(-85, 85), st.floats(0.0001, 359), st.floats(0.0001, 80), st.integers(0, 7),
+    st.floats(-180, 180), st.floats(-85, 85), st.floats(0.0001, 359), st.floats(0.0001, 80), st.integers(0, 5),
     st.sampled_from([TileGrid(), TileGrid(512, 2), TileGrid(256, 1, 256), TileGrid(256, 1, 6144)]),
 )  # fmt: skip
 def test_every_tile_that_meets_the_box_is_made_once_and_no_other(west, south, wide, high, level, grid):
