@@ -13,12 +13,15 @@ from numpy.typing import NDArray
 from mapstyle.batch.ledger import DONE, Entry
 from mapstyle.batch.plan import Block, TileGrid
 from mapstyle.batch.store import BlockStore, Name
+from mapstyle.controls import CONTROLS
+from mapstyle.controls.cells import read_reach
 from mapstyle.drawn import drawn_digest
 from mapstyle.engines.base import EngineSpec
 from mapstyle.exports.encoding import TileFormat, encode
 from mapstyle.fingerprint import fingerprint
 from mapstyle.frame import Frame
 from mapstyle.job import Data
+from mapstyle.labels import HALO_REACH
 from mapstyle.pipeline import BLOCK, Pipeline, Words
 from mapstyle.sources.elevation import Elevation
 from mapstyle.sources.imagery import Imagery
@@ -28,9 +31,10 @@ from mapstyle.style import Style
 
 VERSION = 1
 """Raised when tiles come to be cut or encoded in another way from the same pixels."""
-AROUND = 192
-"""Logical pixels beyond an engine's reach from which what is drawn may still change a block: alignment of windows to
-64, distances to shores up to 64, terrain averaged over 64."""
+_CALM_REACH = 64
+"""Logical pixels beyond a frame from which labels still calm it."""
+_TERRAIN = 64
+"""Logical pixels of terrain around a place that its depth is measured against."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,12 @@ class Recipe:
         return self.spec.name == "sdxl" and any(c.image == "imagery" for c in controls)
 
     @property
+    def controls(self) -> frozenset[str]:
+        """Planes that the engine's control images look at."""
+        drawn = self.style.diffusion.controls if self.style.diffusion and self.spec.name == "sdxl" else ()
+        return frozenset().union(*(CONTROLS[c.image].needs for c in drawn if c.image in CONTROLS))
+
+    @property
     def look(self) -> str:
         """Digest of all that decides pixels, but for the geography."""
         return fingerprint(
@@ -95,7 +105,7 @@ class Worker:
         self._pipelines: dict[int, Pipeline] = {}
         self._look = recipe.look
         imagery = {"imagery"} if recipe.uses_imagery else set()
-        self._needs = recipe.spec.needs | recipe.style.ink.needs | imagery
+        self._needs = recipe.spec.needs | recipe.style.ink.needs | recipe.controls | imagery
 
     def __call__(self, block: Block, wanted: Sequence[tuple[int, int]], run: str) -> Entry:
         """Make a block, unless the very same one is finished.
@@ -109,10 +119,10 @@ class Worker:
         recipe = self._recipe
         frame = block.frame(recipe.grid)
         pipeline = self._pipeline(block.level)
-        margin = recipe.spec.reach + AROUND
-        drawn = drawn_digest(
-            pipeline.layers, frame.pad(margin), pipeline.labels(frame), recipe.style.levels, self._needs
-        )
+        around = frame.pad(HALO_REACH + recipe.spec.reach + _TERRAIN)
+        labels = pipeline.labels(around.pad(_CALM_REACH) if "calm" in self._needs else frame)
+        reach = read_reach(frame.grid.level)
+        drawn = drawn_digest(pipeline.layers, around, labels, recipe.style.levels, self._needs, reach)
         digest = fingerprint(self._look, block, sorted(wanted), drawn)
         if self._store.get(digest) is None:
             image = self._paint(pipeline, frame)
