@@ -126,8 +126,12 @@ class Easel:
         local = self.place(layer.coords[spans(layer.rings[fit], sizes[fit])])
         lines = shapely.linestrings(local, indices=np.repeat(np.arange(len(fit)), sizes[fit]))
         lines = shapely.multilinestrings(lines, indices=group)
-        far = float(half.max()) + 8.0 * self.sub
-        lines = shapely.clip_by_rect(lines, -far, -far, self.shape[1] + far, self.shape[0] + far)
+        # Each line is clipped at a distance that goes by its own width: the buffer of a line that is clipped elsewhere
+        # differs a little, and the widest line near a cell must not move all others.
+        reach = np.ceil(half[owner] / self.sub) * self.sub + 8.0 * self.sub
+        for far in np.unique(reach):
+            same = reach == far
+            lines[same] = shapely.clip_by_rect(lines[same], -far, -far, self.shape[1] + far, self.shape[0] + far)
         wider = LOSS if self.corners else -GAIN
         shapes = shapely.buffer(lines, half[owner] + wider, quad_segs=QUARTER, cap_style="flat" if flat else "round")
         parts, line = shapely.get_parts(shapes, return_index=True)

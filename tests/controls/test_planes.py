@@ -395,3 +395,16 @@ def test_levels_decide_what_is_drawn():
     ground = Ground({K.BUILDING: layer(K.BUILDING, [[box(0, 0, 9, 9)]])})
     assert "building" in draw(ground, "building")
     assert "building" not in draw(ground, "building", levels=Levels(appears={K.BUILDING: 17}))
+
+
+@pytest.mark.parametrize("shift", [0.0, 3.3, 11.7])
+def test_a_wide_line_does_not_move_the_others(shift):
+    rng = np.random.default_rng(4)
+    narrow = [[[(x, y), (x + 290.3, y + 11.1 + shift)]] for x, y in rng.uniform((-250, -60), (-100, 60), (20, 2))]
+    path = layer(K.PATH, narrow)
+    alone = draw(Ground(lines={K.PATH: path}), "road_path").plane("road_path")
+    wide = layer(K.MOTORWAY, [[[(-300.0, 75.0), (300.0, 75.0)]]])  # beside the frame: nothing of it is seen
+    together = draw(Ground(lines={K.PATH: path, K.MOTORWAY: wide}), "road_path", "road_motorway")
+    assert not together.plane("road_motorway").any()
+    assert alone.any()
+    assert np.array_equal(together.plane("road_path"), alone)
