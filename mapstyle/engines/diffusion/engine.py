@@ -42,12 +42,7 @@ class DiffusionEngine:
         """Load the weights, unless they are loaded, and open the cache of windows."""
         self._spec = spec
         self._watch = watch
-        found = {id(part.ref): part.found.path for part in spec.part("detector")}
-        self._detectors = {
-            c.detector: find_detector(c.detector, found.get(id(spec.settings.detectors.get(c.detector))))
-            for c in spec.settings.controls
-            if c.detector
-        }
+        self._detectors = {c.detector: _detector(spec, c.detector) for c in spec.settings.controls if c.detector}
         self._loaded = loaded or Loaded(spec, watch)
         self._store = WindowStore(spec.cache, watch.say)
         if spec.cache is not None:  # ours, as the store has made sure
@@ -71,11 +66,7 @@ class DiffusionEngine:
             prompt=self._loaded.prompt,
             negative=settings.negative,
             sampler=_SAMPLER_NAMES[plan.sampler],
-            schedule="Karras"
-            if "karras" in plan.sampler
-            else "SGM Uniform"
-            if plan.spacing == "trailing"
-            else "Normal",
+            schedule=_schedule_name(plan),
             steps=plan.steps,
             evaluated=plan.executed,
             cfg=plan.cfg,
@@ -187,6 +178,13 @@ def _schedule_name(plan: Plan) -> str:
     return "SGM Uniform" if plan.spacing == "trailing" else "Normal"
 
 
+def _detector(spec: DiffusionSpec, name: str) -> Detector:
+    """Make a detector ready, with its weights if the style names some."""
+    ref = spec.settings.detectors.get(name)
+    found = None if ref is None else spec.found("detector", ref)
+    return find_detector(name, None if found is None else found.path)
+
+
 def _nothing(frame: Frame) -> Picture:
     """Stand in for a control that no step looks at."""
     return np.zeros((0, 0, 3), np.uint8)
@@ -205,8 +203,9 @@ def _weights(spec: DiffusionSpec) -> "list[WeightUsed]":
 def _control(spec: DiffusionSpec, control: Control) -> dict[str, Any]:
     """Describe a control; its net by what it is called, never by where it lies."""
     ref = spec.settings.nets[control.net]
-    names = {id(part.ref): part.found.name for part in spec.part("controlnet")}
-    return {**control.model_dump(), "weights": names[id(ref)]}
+    found = spec.found("controlnet", ref)
+    assert found is not None, "a spec has all the nets that its controls use"
+    return {**control.model_dump(), "weights": found.name}
 
 
 def _device(fit: Fit) -> dict[str, str]:

@@ -139,12 +139,13 @@ class Loaded:
 
     def _controls(self, spec: DiffusionSpec, unet_config: Any) -> dict[str, ControlModel]:
         nets: dict[str, ControlModel] = {}
-        found = {id(part.ref): part.found for part in spec.part("controlnet")}
         for control in spec.settings.controls:
             if control.net in nets:
                 continue
             ref: Net = spec.settings.nets[control.net]
-            module = load_net(found[id(ref)].path, ref.kind, self._dtype, base_unet_config=unet_config)
+            found = spec.found("controlnet", ref)
+            assert found is not None, "a spec has all the nets that its controls use"
+            module = load_net(found.path, ref.kind, self._dtype, base_unet_config=unet_config)
             nets[control.net] = wrap_net(module, ref.kind, control.net)
         return nets
 

@@ -134,6 +134,10 @@ class DiffusionSpec:
         named = self.plan.base.config
         return (self.folder or Path()) / Path(named).expanduser() if named else None
 
+    def found(self, role: str, ref: Weights) -> Found | None:
+        """Give where the weights that the style names so were found; None when they are not needed."""
+        return next((p.found for p in self.parts if p.role == role and p.ref == ref), None)
+
     def part(self, role: str) -> Iterator[Part]:
         """Give the weights that play a part, in order."""
         return (p for p in self.parts if p.role == role)

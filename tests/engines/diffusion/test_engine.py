@@ -322,6 +322,15 @@ def test_a_change_on_the_ground_reaches_no_further_than_is_said(make):
     assert columns.max() <= 12 + spec.reach
 
 
+def test_a_spec_that_came_from_another_process_paints_the_same(make, picture):
+    import pickle
+
+    spec = pickle.loads(pickle.dumps(make()))
+    # Its parts are copies one by one, too: weights are found by what they are called, not by which object they are.
+    parts = tuple(pickle.loads(pickle.dumps(part)) for part in spec.parts)
+    assert np.array_equal(paint(replace(spec, parts=parts)), picture)
+
+
 def test_the_making_tells_everything(make, zoo):
     spec = make()
     making = spec.load().making(7)
