@@ -2,7 +2,9 @@
 
 import math
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pyproj
@@ -15,6 +17,7 @@ from mapstyle.sources.elevation import Elevation
 from mapstyle.sources.extent import dense_bounds
 from mapstyle.sources.find import Hit, find_place
 from mapstyle.sources.imagery import Imagery
+from mapstyle.sources.store import open_atlas
 
 DEFAULT_SIDE = 2048
 """Logical pixels on the longer side when nobody says how large."""
@@ -123,6 +126,13 @@ class Data:
     atlas: Atlas
     elevation: Elevation | None
     imagery: Imagery | None = None
+
+    @classmethod
+    def open(cls, sources: Sequence[str], cache: Path, say: Callable[[str], None]) -> "Data":
+        """Read the sources, or what a cache keeps of them; ``say`` is told what is read."""
+        atlas = open_atlas(sources, cache, say)
+        elevation = Elevation.open(atlas.elevation, cache) if atlas.elevation else None
+        return cls(atlas, elevation, Imagery.open(atlas.imagery) if atlas.imagery else None)
 
     @property
     def bounds(self) -> Bounds:

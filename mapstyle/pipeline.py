@@ -35,7 +35,7 @@ from mapstyle.making import Making
 from mapstyle.placed import PlacedLabel
 from mapstyle.style import Style
 
-_CALM_REACH = 64
+CALM_REACH = 64
 """Logical pixels beyond a frame from which labels still calm it."""
 BLOCK = 512
 """Logical pixels on the side of a block. Windows of this size stay in the cache (measured, docs/log.md)."""
@@ -191,7 +191,7 @@ class Pipeline:
     def scene(self, frame: Frame, more: frozenset[str] = frozenset()) -> Scene:
         """Draw the planes that the engine and the ink look at, and ``more``."""
         needs = self.spec.needs | self.style.ink.needs | more
-        labels = self.labels(frame.pad(_CALM_REACH)) if "calm" in needs else []
+        labels = self.labels(frame.pad(CALM_REACH)) if "calm" in needs else []
         return self._drawer.scene(frame, needs, labels)
 
     def control(self, name: str, frame: Frame) -> NDArray[np.uint8]:
@@ -200,7 +200,7 @@ class Pipeline:
             return self._imagery(frame)
         kind = CONTROLS[name]
         around = frame.pad(kind.reach)
-        labels = self.labels(around.pad(_CALM_REACH)) if "calm" in kind.needs else []
+        labels = self.labels(around.pad(CALM_REACH)) if "calm" in kind.needs else []
         drawn = kind.draw(self._drawer.scene(around, kind.needs, labels))
         return np.ascontiguousarray(drawn.rgb[frame.slices(around)])
 
@@ -310,9 +310,7 @@ class Pipeline:
         with self._loading:
             if self._engine is None:
                 _settle_process()
-                if isinstance(self.spec, DiffusionSpec) and any(
-                    c.image == "imagery" for c in self.spec.settings.controls
-                ):
+                if "imagery" in self.spec.images:
                     self._imagery(Frame(self.layers.grid, 0, 0, 1, 1))  # what is missing is said before weights load
                 self._engine = self.spec.load(self._watch)
         return self._engine

@@ -87,6 +87,10 @@ class Ledger:
         """Give a sign of life."""
         self._set("holder", f"{self._me}@{time.time():.0f}")
 
+    def close(self) -> None:
+        """Close it; whoever holds it still does."""
+        self._db.close()
+
     def release(self) -> None:
         """Let the next run have it, and close."""
         with self._changing():

@@ -15,6 +15,7 @@ from mapstyle.batch.plan import Block, TileGrid
 from mapstyle.batch.store import BlockStore, Name
 from mapstyle.controls import CONTROLS
 from mapstyle.controls.cells import read_reach
+from mapstyle.controls.images import TERRAIN_RADIUS
 from mapstyle.drawn import drawn_digest
 from mapstyle.engines.base import EngineSpec
 from mapstyle.exports.encoding import TileFormat, encode
@@ -22,19 +23,12 @@ from mapstyle.fingerprint import fingerprint
 from mapstyle.frame import Frame
 from mapstyle.job import Data
 from mapstyle.labels import HALO_REACH
-from mapstyle.pipeline import BLOCK, Pipeline, Words
-from mapstyle.sources.elevation import Elevation
-from mapstyle.sources.imagery import Imagery
+from mapstyle.pipeline import BLOCK, CALM_REACH, Pipeline, Words
 from mapstyle.sources.level_index import LevelIndex
-from mapstyle.sources.store import open_atlas
 from mapstyle.style import Style
 
 VERSION = 1
 """Raised when tiles come to be cut or encoded in another way from the same pixels."""
-_CALM_REACH = 64
-"""Logical pixels beyond a frame from which labels still calm it."""
-_TERRAIN = 64
-"""Logical pixels of terrain around a place that its depth is measured against."""
 
 
 @dataclass(frozen=True)
@@ -76,16 +70,11 @@ class Recipe:
         return fingerprint(sources, self.look)
 
     @property
-    def uses_imagery(self) -> bool:
-        """Whether a control of the engine comes from pictures of the ground."""
-        controls = self.style.diffusion.controls if self.style.diffusion else ()
-        return self.spec.name == "sdxl" and any(c.image == "imagery" for c in controls)
-
-    @property
-    def controls(self) -> frozenset[str]:
-        """Planes that the engine's control images look at."""
-        drawn = self.style.diffusion.controls if self.style.diffusion and self.spec.name == "sdxl" else ()
-        return frozenset().union(*(CONTROLS[c.image].needs for c in drawn if c.image in CONTROLS))
+    def needs(self) -> frozenset[str]:
+        """Planes, and ``imagery``, that the engine, its control images and the ink look at."""
+        images = self.spec.images
+        drawn = (CONTROLS[name].needs for name in images if name in CONTROLS)
+        return self.spec.needs | self.style.ink.needs | (images & {"imagery"}) | frozenset().union(*drawn)
 
     @property
     def look(self) -> str:
@@ -104,8 +93,7 @@ class Worker:
         self._store = BlockStore(recipe.store)
         self._pipelines: dict[int, Pipeline] = {}
         self._look = recipe.look
-        imagery = {"imagery"} if recipe.uses_imagery else set()
-        self._needs = recipe.spec.needs | recipe.style.ink.needs | recipe.controls | imagery
+        self._needs = recipe.needs
 
     def __call__(self, block: Block, wanted: Sequence[tuple[int, int]], run: str) -> Entry:
         """Make a block, unless the very same one is finished.
@@ -119,8 +107,8 @@ class Worker:
         recipe = self._recipe
         frame = block.frame(recipe.grid)
         pipeline = self._pipeline(block.level)
-        around = frame.pad(HALO_REACH + recipe.spec.reach + _TERRAIN)
-        labels = pipeline.labels(around.pad(_CALM_REACH) if "calm" in self._needs else frame)
+        around = frame.pad(HALO_REACH + recipe.spec.reach + TERRAIN_RADIUS)
+        labels = pipeline.labels(around.pad(CALM_REACH) if "calm" in self._needs else frame)
         reach = read_reach(frame.grid.level)
         drawn = drawn_digest(pipeline.layers, around, labels, recipe.style.levels, self._needs, reach)
         digest = fingerprint(self._look, block, sorted(wanted), drawn)
@@ -161,6 +149,4 @@ class Worker:
     @cached_property
     def _data(self) -> Data:
         os.chdir(self._recipe.here)
-        atlas = open_atlas(self._recipe.sources, self._recipe.cache, lambda line: None)
-        elevation = Elevation.open(atlas.elevation, self._recipe.cache) if atlas.elevation else None
-        return Data(atlas, elevation, Imagery.open(atlas.imagery) if atlas.imagery else None)
+        return Data.open(self._recipe.sources, self._recipe.cache, lambda line: None)

@@ -8,10 +8,8 @@ from mapstyle.errors import ExtentError
 from mapstyle.frame import Frame
 from mapstyle.job import Data, HowLarge, Where, check_crs, plan_frame
 from mapstyle.layers import Layers
-from mapstyle.sources.elevation import Elevation
-from mapstyle.sources.imagery import Imagery
 from mapstyle.sources.level_index import LevelIndex
-from mapstyle.sources.store import cache_folder, open_atlas
+from mapstyle.sources.store import cache_folder
 
 
 @dataclass(frozen=True)
@@ -26,12 +24,10 @@ class Opened:
 
 def open_data(sources: Sequence[str], talk: Talk) -> Data:
     """Read the sources, or what was kept of them."""
-    cache = cache_folder()
-    atlas = open_atlas(sources, cache, talk.say)
-    for note in atlas.notes:
+    data = Data.open(sources, cache_folder(), talk.say)
+    for note in data.atlas.notes:
         talk.say(f"note: {note}")
-    elevation = Elevation.open(atlas.elevation, cache) if atlas.elevation else None
-    return Data(atlas, elevation, Imagery.open(atlas.imagery) if atlas.imagery else None)
+    return data
 
 
 def open_job(sources: Sequence[str], where: Where, how: HowLarge, talk: Talk) -> Opened:

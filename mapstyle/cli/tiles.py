@@ -148,11 +148,14 @@ def store_folder(output: Path) -> Path:
 
 def _ours(home: Path, output: Path) -> bool:
     """Tell whether an output was written from this store: then it is brought up to date."""
+    from contextlib import closing
+
     from mapstyle.batch.ledger import Ledger
 
     if not (home / "ledger.db").is_file():
         return False
-    return str(output.absolute()) in Ledger(home / "ledger.db").fact("outputs").splitlines()
+    with closing(Ledger(home / "ledger.db")) as ledger:
+        return str(output.absolute()) in ledger.fact("outputs").splitlines()
 
 
 def _paint(run: "Run", job: "Plan", recipe: "Recipe", workers: int, talk: "Talk") -> "Report":

@@ -64,6 +64,10 @@ class EngineSpec(Protocol):
         """Names of the planes (:data:`mapstyle.image.PLANES`) it looks at."""
 
     @property
+    def images(self) -> frozenset[str]:
+        """Names of the control images, ``imagery`` among them, that it asks a view for."""
+
+    @property
     def block(self) -> int:
         """Logical pixels on the side of what it is best asked for at once; 0 when any block will do."""
 

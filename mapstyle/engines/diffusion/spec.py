@@ -78,6 +78,11 @@ class DiffusionSpec:
         return self.painter.needs
 
     @property
+    def images(self) -> frozenset[str]:
+        """What its controls are drawn from; the painter's ground is its own."""
+        return frozenset(c.image for c in self.settings.controls if c.image != "painter")
+
+    @property
     def block(self) -> int:
         """What it is best asked for at once: whole batches and whole decoded cells, so that no slot stays empty."""
         lattice = self.plan.lattice

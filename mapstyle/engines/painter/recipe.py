@@ -102,6 +102,11 @@ class PainterSpec:
         return fingerprint("painter", VERSION, self.recipe.medium, self.recipe.settings, order, described)
 
     @property
+    def images(self) -> frozenset[str]:
+        """None: it looks at planes alone."""
+        return frozenset()
+
+    @property
     def block(self) -> int:
         """Any block will do."""
         return 0
