@@ -4,6 +4,7 @@ import ctypes
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
@@ -245,10 +246,10 @@ class Pipeline:
 
         The engine is already at the next field while the blocks of this one are inked, lettered and encoded.
         """
-        self._stop.clear()
         side = self.spec.block * frame.grid.pixel_ratio
         fields = [part for piece in frame.pieces(side, side) for part, _ in piece.world_pieces()]
-        with ThreadPoolExecutor(1) as engine:
+        with ExitStack() as after, ThreadPoolExecutor(1) as engine:
+            after.callback(self._stop.clear)  # once the thread that was told to stop has done so
             waiting = deque([engine.submit(self._field, fields[0])])
             try:
                 for i, field in enumerate(fields):

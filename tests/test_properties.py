@@ -254,3 +254,41 @@ def test_extents_only_choose_what_is_seen(town):
     b = frame_for(Extent((3.885, 54.592, 3.93, 54.61)), HowLarge(zoom=15), town)
     assert a.grid == b.grid
     assert a.intersection(b) is not None
+
+
+class _Flat:
+    """An engine that likes large fields, and counts its work."""
+
+    name, reach, needs, images, block = "flat", 0, frozenset(), frozenset(), 128
+
+    def identity(self):
+        return "flat"
+
+    def work(self, frame):
+        return 1
+
+    def overhead(self, frame):
+        return 1.0
+
+    def load(self, watch):
+        self._watch = watch
+        return self
+
+    def paint(self, frame, view, seed):
+        self._watch.step(1)
+        rows, columns = np.mgrid[frame.row : frame.end_row, frame.column : frame.end_column]
+        return np.stack([rows % 251, columns % 241, (rows ^ columns) % 239], 2).astype(np.uint8)
+
+
+def test_an_engine_that_paints_fields_goes_on_after_a_run_that_was_given_up(town, cache):
+    grid = Grid.web_mercator(15)
+    whole = spot(town, grid, 3.8925, 54.5972, 400)
+    data = pipeline_for(town, grid, "watercolour", cache)
+    line_of = Pipeline(data.layers, data.style, _Flat(), words=line.Words.NONE)
+    given_up = line_of.blocks(whole, size=64)
+    next(given_up)
+    given_up.close()
+    alone = line_of.render(whole).image.rgba
+    for part in line_of.blocks(whole, size=64):
+        assert np.array_equal(part.image.rgba, alone[part.image.frame.slices(whole)])
+    assert np.array_equal(line_of.render(whole).image.rgba, alone)
