@@ -15,12 +15,13 @@ from collections import defaultdict
 import cv2
 
 from mapstyle import pipeline as line
+from mapstyle.choice import EngineChoice, choose_engine
 from mapstyle.cli.opening import layers_for, open_data
 from mapstyle.cli.talk import Talk
 from mapstyle.exports import encode_tile
 from mapstyle.frame import Frame, Grid
 from mapstyle.job import HowLarge, Where, find_extent
-from mapstyle.pipeline import BLOCK, EngineChoice, Pipeline, choose_engine
+from mapstyle.pipeline import BLOCK, Pipeline
 from mapstyle.style import find_styles, load_style
 
 

@@ -37,15 +37,15 @@ Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
 
-def drawn_digest(
+def digest_drawn(
     layers: Layers,
     frame: Frame,
     labels: Sequence[PlacedLabel],
     levels: Levels | None = None,
     needs: Collection[str] | None = None,
     around: int = 0,
-) -> str:
-    """Digest what a frame draws to 32 hex digits.
+) -> dict[str, str]:
+    """Digest what a frame draws, part by part.
 
     Shapes are clipped edge by edge: an edge that touches the frame counts with both its ends, to the last bit,
     and of what lies outside it is only kept whether the frame's corner is covered. So a corner moved far away
@@ -72,7 +72,8 @@ def drawn_digest(
             (``read_reach`` of the controls); 0 when the frame has been widened by these too.
 
     Returns:
-        The same for the same picture, whatever the order of features, the process or the cache.
+        Areas, lines, points, heights, imagery and labels, with a digest each: the same for the same picture, whatever
+        the order of features, the process or the cache.
     """
     wide = frame.pad(max(around, _NEIGHBOURS))
     stack = layers.read(wide)
@@ -89,14 +90,19 @@ def drawn_digest(
         else None
     )
     seen = layers.imagery(frame) if needs is None or "imagery" in needs else None
-    return fingerprint(
-        *(_areas(areas, frame, around) if areas else ("no areas",)),
-        *(_lines(lines, frame, np.concatenate(reach), along) if lines else ("no lines",)),
-        *(_points(points, wide) if points else ("no points",)),
-        *_heights(ground),
-        "no imagery" if seen is None else seen,
-        *_words(labels, frame.pad(_CALM)),
-    )
+    return {
+        "areas": fingerprint(*_areas(areas, frame, around)) if areas else "",
+        "lines": fingerprint(*_lines(lines, frame, np.concatenate(reach), along)) if lines else "",
+        "points": fingerprint(*_points(points, wide)) if points else "",
+        "heights": fingerprint(*_heights(ground)),
+        "imagery": "" if seen is None else fingerprint(seen),
+        "labels": digest_labels(labels, frame.pad(_CALM)),
+    }
+
+
+def digest_labels(labels: Sequence[PlacedLabel], frame: Frame) -> str:
+    """Digest the labels that touch a frame, in their order."""
+    return fingerprint(*_words(labels, frame))
 
 
 def _shows(kind: LayerKind, level: float, levels: Levels | None) -> bool:

@@ -11,6 +11,7 @@ import pyproj
 from numpy.typing import NDArray
 
 from mapstyle.errors import ExtentError, JobError
+from mapstyle.fingerprint import fingerprint
 from mapstyle.frame import MAX_LATITUDE, TILE, Frame, Grid
 from mapstyle.sources.atlas import Atlas
 from mapstyle.sources.elevation import Elevation
@@ -133,6 +134,12 @@ class Data:
         atlas = open_atlas(sources, cache, say)
         elevation = Elevation.open(atlas.elevation, cache) if atlas.elevation else None
         return cls(atlas, elevation, Imagery.open(atlas.imagery) if atlas.imagery else None)
+
+    @property
+    def digest(self) -> str:
+        """Names the content of all sources."""
+        rasters = self.elevation, self.imagery
+        return fingerprint(self.atlas.digest, *(raster.digest if raster else "" for raster in rasters))
 
     @property
     def bounds(self) -> Bounds:

@@ -1,6 +1,5 @@
 """The straight line: layers to labels to controls to ground to ink to one image, a frame at a time."""
 
-import ctypes
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -8,23 +7,19 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from threading import Event, Lock
 from typing import TypeVar
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from mapstyle.compose import compose
 from mapstyle.controls import CONTROLS, ControlDrawer
 from mapstyle.engines.base import Engine, EngineSpec, ModelEngine, View, Watch
-from mapstyle.engines.diffusion.fit import choose as choose_fit
-from mapstyle.engines.diffusion.fit import look
-from mapstyle.engines.diffusion.profiles import resolve
-from mapstyle.engines.diffusion.registry import MissingWeightsError, Registry
-from mapstyle.engines.diffusion.spec import DiffusionSpec, find_parts
 from mapstyle.engines.painter import ALIGN, PainterSpec
+from mapstyle.engines.process import settle_process
 from mapstyle.errors import EngineError
 from mapstyle.fingerprint import fingerprint
 from mapstyle.frame import Frame
@@ -34,12 +29,16 @@ from mapstyle.labels import HALO_REACH, LabelPlacer, draw_labels, drop_cut
 from mapstyle.layers import Layers
 from mapstyle.making import Making
 from mapstyle.placed import PlacedLabel
+from mapstyle.plain import Plain
 from mapstyle.style import Style
 
 CALM_REACH = 64
 """Logical pixels beyond a frame from which labels still calm it."""
 BLOCK = 512
 """Logical pixels on the side of a block. Windows of this size stay in the cache (measured, docs/log.md)."""
+
+
+_T = TypeVar("_T")
 
 
 class Words(StrEnum):
@@ -58,14 +57,6 @@ class EdgeLabels(StrEnum):
     DROP = "drop"
 
 
-class EngineChoice(StrEnum):
-    """Who paints."""
-
-    AUTO = "auto"
-    PAINTER = "painter"
-    SDXL = "sdxl"
-
-
 @dataclass(frozen=True)
 class Painted:
     """One frame, done.
@@ -77,60 +68,6 @@ class Painted:
 
     image: MapImage
     sheet: MapImage | None = None
-
-
-def choose_engine(
-    style: Style, choice: EngineChoice, device: str = "auto", cache: Path | None = None
-) -> tuple[EngineSpec, str]:
-    """Settle who paints, and say why.
-
-    Args:
-        style: the look.
-        choice: as asked; AUTO is SDXL when a CUDA device and the style's weights are here, else the painter.
-        device: what a model runs on; ``auto`` looks for one.
-        cache: folder in which a model keeps finished windows.
-
-    Raises:
-        EngineError: SDXL was asked for, and something that it needs is not here.
-        StyleError: settings of the style's diffusion section that do not go together.
-    """
-    painter = PainterSpec(style.painter)
-    if choice is EngineChoice.PAINTER:
-        return painter, "painter (as asked)"
-    if choice is EngineChoice.SDXL:
-        return _sdxl(style, painter, device, cache)
-    if style.diffusion is None:
-        return painter, "painter (this style has no diffusion section)"
-    try:
-        spec, why = _sdxl(style, painter, device, cache)
-    except MissingWeightsError:
-        return painter, "painter (it needs no GPU and no download; the weights for sdxl are not all here)"
-    except EngineError as error:
-        return painter, f"painter (sdxl cannot run: {error})"
-    if not spec.fit.device.startswith("cuda"):
-        return painter, "painter (no CUDA device; --engine sdxl runs without one, slowly)"
-    return spec, why
-
-
-def _sdxl(style: Style, painter: PainterSpec, device: str, cache: Path | None) -> tuple[DiffusionSpec, str]:
-    if style.diffusion is None:
-        raise EngineError(f"the style {style.name} has no [diffusion] section; add one, or let the painter paint")
-    plan = resolve(style.diffusion)
-    parts = find_parts(style.diffusion, style.words, style.folder, Registry())
-    nets = sum(part.role == "controlnet" for part in parts)
-    fit = choose_fit(look(device), plan, nets, style.diffusion.batch)
-    windows = None if cache is None else cache / "windows"
-    spec = DiffusionSpec(style.diffusion, plan, painter, parts, fit, windows, style.folder)
-    slow = "; without a GPU this takes minutes a picture" if fit.device == "cpu" else ""
-    compiled = ", compiled" if style.diffusion.compile else ""
-    return spec, (
-        f"sdxl ({fit.describe}{compiled}; {style.diffusion.profile}: {plan.executed} of {plan.steps} steps, "
-        f"windows fused {_times(len(plan.phases))}{slow})"
-    )
-
-
-def _times(count: int) -> str:
-    return "once" if count == 1 else f"{count} times"
 
 
 class Pipeline:
@@ -150,6 +87,8 @@ class Pipeline:
         edge_labels: EdgeLabels = EdgeLabels.CUT,
         sheet_frame: Frame | None = None,
         watch: Watch | None = None,
+        cache: Path | None = None,
+        engine: Engine | None = None,
     ) -> None:
         """Make ready to render.
 
@@ -163,6 +102,8 @@ class Pipeline:
             edge_labels: DROP leaves out labels over the edge of ``sheet_frame`` and moves no other.
             sheet_frame: the whole picture that the frames are parts of.
             watch: who looks on while the engine works.
+            cache: folder in which plain ground is kept.
+            engine: loaded already, for another grid.
         """
         self.layers = layers
         self.style = style
@@ -171,11 +112,19 @@ class Pipeline:
         self._words = words
         self._edge = sheet_frame if edge_labels is EdgeLabels.DROP else None
         self._drawer = ControlDrawer(layers, style.levels)
+        self.plain = None if "imagery" in spec.images else self._plain(cache)
         self._placer = None if words is Words.NONE else LabelPlacer(layers, style.labels, language)
-        self._engine: Engine | None = None
+        self.loaded = engine
         self._stop = Event()
         self._watch = self._stoppable(watch or Watch())
         self._loading = Lock()
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """Planes, and ``imagery``, that the engine, its control images and the ink look at."""
+        images = self.spec.images
+        drawn = (CONTROLS[name].needs for name in images if name in CONTROLS)
+        return self.spec.needs | self.style.ink.needs | (images & {"imagery"}) | frozenset().union(*drawn)
 
     @property
     def missing_scripts(self) -> tuple[str, ...]:
@@ -236,18 +185,34 @@ class Pipeline:
         step = size * frame.grid.pixel_ratio
         with ThreadPoolExecutor(max(1, workers)) as pool:
             if self.spec.block:
-                tasks = self._fields(frame, step)
+                tasks = self._in_fields(frame, step, self.render)
             else:
                 tasks = (partial(self.render, piece) for piece in frame.pieces(step, step))
             yield from _in_order(tasks, pool, 2 * workers if workers > 1 else 0)
 
-    def _fields(self, frame: Frame, step: int) -> Iterator[Callable[[], Painted]]:
-        """Give the blocks of a frame whose ground is painted in fields as large as the engine likes best.
+    def art(self, frame: Frame, workers: int = 1) -> MapImage:
+        """Paint a frame without words, ground and ink, a few pieces at a time."""
+        step = BLOCK * frame.grid.pixel_ratio
+        pieces = (part for piece in frame.pieces(step, step) for part, _ in piece.world_pieces())
+        out = np.empty((*frame.shape, 4), np.uint8)
+        with ThreadPoolExecutor(max(1, workers)) as pool:
+            if self.spec.block:
+                tasks = self._in_fields(frame, step, self._piece)
+            else:
+                tasks = (partial(self._piece, piece) for piece in pieces)
+            for image in _in_order(tasks, pool, 2 * workers if workers > 1 else 0):
+                out[image.frame.slices(frame)] = image.rgba
+        return MapImage(frame, out)
 
-        The engine is already at the next field while the blocks of this one are inked, lettered and encoded.
+    def _in_fields(
+        self, frame: Frame, step: int, make: Callable[[Frame, MapImage | None], _T]
+    ) -> Iterator[Callable[[], _T]]:
+        """Give the pieces of a frame whose ground is painted in fields as large as the engine likes best.
+
+        The engine is already at the next field while the pieces of this one are inked, lettered and encoded.
         """
         side = self.spec.block * frame.grid.pixel_ratio
-        fields = [part for piece in frame.pieces(side, side) for part, _ in piece.world_pieces()]
+        fields = [part for piece in _fields(frame, side) for part, _ in piece.world_pieces()]
         with ExitStack() as after, ThreadPoolExecutor(1) as engine:
             after.callback(self._stop.clear)  # once the thread that was told to stop has done so
             waiting = deque([engine.submit(self._field, fields[0])])
@@ -257,7 +222,7 @@ class Pipeline:
                         waiting.append(engine.submit(self._field, fields[i + 1]))
                     ground = waiting.popleft().result()
                     for piece in field.pieces(step, step):
-                        yield partial(self.render, piece, ground)
+                        yield partial(make, piece, ground)
             finally:
                 self._stop.set()  # nobody waits for the rest: Ctrl-C, or a sink that failed
                 for future in waiting:
@@ -286,35 +251,66 @@ class Pipeline:
 
     def _render_home(self, frame: Frame, ground: MapImage | None = None) -> Painted:
         labels = self.labels(frame) if self._words in (Words.BURN, Words.SHEET) else []
-        around = frame.pad(HALO_REACH if labels else 0)
+        return self._letter(self._art(frame.pad(HALO_REACH if labels else 0), ground), frame, labels)
+
+    def _piece(self, frame: Frame, ground: MapImage | None = None) -> MapImage:
+        """Paint a piece that lies on one side of the antimeridian, without words."""
+        ((_, home),) = frame.world_pieces()
+        return MapImage(frame, self._art(home, ground).rgba)
+
+    def letter(self, art: MapImage, frame: Frame) -> MapImage:
+        """Set a frame's words over art that covers it and what halos see around it."""
+        out = np.empty((*frame.shape, 4), np.uint8)
+        for part, home in frame.world_pieces():
+            around = art.crop(part.pad(HALO_REACH)).rgba
+            labels = self.labels(home)
+            out[part.slices(frame)] = self._letter(MapImage(home.pad(HALO_REACH), around), home, labels).image.rgba
+        return MapImage(frame, out)
+
+    def _art(self, frame: Frame, ground: MapImage | None) -> MapImage:
         view = _View(self)
         if ground is None:
-            painted = self._ground(around, view)
-            image = MapImage(around, np.dstack([painted, np.full(around.shape, 255, np.uint8)]))
+            painted = self._ground(frame, view)
+            image = MapImage(frame, np.dstack([painted, np.full(frame.shape, 255, np.uint8)]))
         else:
-            image = ground.crop(around)
-        ink = draw_ink(view.drawn(around), self.style.ink) if self.style.ink.needs else None
-        if ink is not None:
-            image = compose(image, [ink.crop(around)])
-        words = draw_labels(labels, image, self.style.labels, frame) if labels else None
-        image = image.crop(frame)
+            image = ground.crop(frame)
+        if not self.style.ink.needs:
+            return image
+        ink = draw_ink(view.drawn(frame), self.style.ink)
+        return image if ink is None else compose(image, [ink.crop(frame)])
+
+    def _letter(self, art: MapImage, frame: Frame, labels: Sequence[PlacedLabel]) -> Painted:
+        words = draw_labels(labels, art, self.style.labels, frame) if labels else None
+        image = art.crop(frame)
         if words is not None and self._words is Words.BURN:
             image = compose(image, [words])
         return Painted(image, words)
 
     def _ground(self, frame: Frame, view: View) -> NDArray[np.uint8]:
-        return self.engine.paint(frame, view, self.seed)
+        if self.plain is None:
+            return self.engine.paint(frame, view, self.seed)
+        return self.plain.over(frame, lambda part: self.engine.paint(part, view, self.seed))
+
+    def _plain(self, cache: Path | None) -> Plain:
+        """Make the rule of plain ground, which the painter paints whoever the engine is."""
+        spec = PainterSpec(self.style.painter)
+        needs = (self.needs | spec.needs) - {"calm"}
+        return Plain(
+            self.layers.grid, self.layers.read, lambda frame: self._drawer.scene(frame, needs),
+            lambda scene: spec.load().paint_scene(scene, self.seed),
+            (None if cache is None else cache / "plain", fingerprint(spec.identity(), self.seed)),
+        )  # fmt: skip
 
     @property
     def engine(self) -> Engine:
         """The engine, loaded when it is first asked for."""
         with self._loading:
-            if self._engine is None:
-                _settle_process()
+            if self.loaded is None:
+                settle_process()
                 if "imagery" in self.spec.images:
                     self._imagery(Frame(self.layers.grid, 0, 0, 1, 1))  # what is missing is said before weights load
-                self._engine = self.spec.load(self._watch)
-        return self._engine
+                self.loaded = self.spec.load(self._watch)
+        return self.loaded
 
     @property
     def evaluations(self) -> int:
@@ -357,7 +353,16 @@ class _View:
         return last if last is not None and last.frame.contains(frame) else self.scene(frame.align(ALIGN))
 
 
-_T = TypeVar("_T")
+def _fields(frame: Frame, side: int) -> Iterator[Frame]:
+    """Cut a frame along multiples of ``side`` real pixels, but never so that only a margin's width is left."""
+    slack = 2 * CALM_REACH * frame.grid.pixel_ratio
+    rows, columns = (
+        [start, *(at for at in range(start - start % side + side, end, side) if start + slack < at < end - slack), end]
+        for start, end in ((frame.row, frame.end_row), (frame.column, frame.end_column))
+    )
+    for top, bottom in pairwise(rows):
+        for left, right in pairwise(columns):
+            yield Frame(frame.grid, left, top, right - left, bottom - top)
 
 
 def _in_order(tasks: Iterable[Callable[[], _T]], pool: ThreadPoolExecutor, ahead: int) -> Iterator[_T]:
@@ -376,20 +381,3 @@ def _in_order(tasks: Iterable[Callable[[], _T]], pool: ThreadPoolExecutor, ahead
     finally:
         for future in waiting:
             future.cancel()
-
-
-def _settle_process() -> None:
-    """Set this process up for painting: speed only, never pixels."""
-    cv2.setNumThreads(1)  # blocks run side by side; threads inside one only get in each other's way
-    # A window's planes are a few MB each. By default the C library gives such memory back at once, and the
-    # next plane pays for fresh pages: a tenth of all painting time (docs/log.md).
-    try:
-        libc = ctypes.CDLL("libc.so.6")
-        libc.mallopt(_M_MMAP_THRESHOLD, 256 << 20)
-        libc.mallopt(_M_TRIM_THRESHOLD, 1 << 30)
-    except (OSError, AttributeError):
-        return  # another C library, which has its own ways
-
-
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
-"""Parameters of glibc's mallopt(3)."""

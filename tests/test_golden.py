@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mapstyle.choice import EngineChoice, choose_engine
 from mapstyle.frame import Frame, Grid
-from mapstyle.pipeline import EngineChoice, Pipeline, choose_engine
+from mapstyle.pipeline import Pipeline
 from mapstyle.sources.elevation import Elevation
 from mapstyle.sources.level_index import LevelIndex
 from mapstyle.sources.store import open_atlas

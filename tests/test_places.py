@@ -5,13 +5,14 @@ import json
 import numpy as np
 import pytest
 
+from mapstyle.choice import EngineChoice, choose_engine
 from mapstyle.controls import ControlDrawer
 from mapstyle.frame import Frame, Grid
 from mapstyle.image import PLANES, Scene
 from mapstyle.job import Data
 from mapstyle.layers import LandClass
 from mapstyle.levels import Levels
-from mapstyle.pipeline import EngineChoice, Pipeline, Words, choose_engine
+from mapstyle.pipeline import Pipeline, Words
 from mapstyle.sources.elevation import Elevation
 from mapstyle.sources.level_index import LevelIndex
 from mapstyle.sources.store import open_atlas

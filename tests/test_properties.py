@@ -9,10 +9,11 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from mapstyle import pipeline as line
+from mapstyle.choice import EngineChoice, choose_engine
 from mapstyle.engines.painter import recipe
 from mapstyle.frame import Frame, Grid
 from mapstyle.job import Data, Extent
-from mapstyle.pipeline import EdgeLabels, EngineChoice, Pipeline, choose_engine
+from mapstyle.pipeline import EdgeLabels, Pipeline
 from mapstyle.sources.elevation import Elevation
 from mapstyle.sources.level_index import LevelIndex
 from mapstyle.sources.store import open_atlas

@@ -1,12 +1,13 @@
 """The ledger: what became of each block, on disk, so that a job that was killed goes on where it stopped."""
 
+import json
 import os
 import socket
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mapstyle.batch.plan import Block
@@ -15,12 +16,16 @@ from mapstyle.errors import JobError
 DONE, FAILED = "done", "failed"
 STALE = 30.0
 """Seconds without a sign of life after which a run on another machine is taken for dead."""
+_VERSION = 2
+"""Of the tables below."""
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS blocks (
   level INTEGER, column INTEGER, row INTEGER,
   state TEXT NOT NULL, fingerprint TEXT NOT NULL, run TEXT NOT NULL, seconds REAL NOT NULL, error TEXT NOT NULL,
+  wanted TEXT NOT NULL, drawn TEXT NOT NULL,
   PRIMARY KEY (level, column, row)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS runs (run TEXT PRIMARY KEY, parts TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS facts (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
 
@@ -36,6 +41,9 @@ class Entry:
         run: digest of what the whole run was made from: while that stays, no block has to be looked at again.
         seconds: how long it took.
         error: why it failed, on one line.
+        wanted: digest of which of its tiles the job asked for.
+        drawn: digests of what it draws, by what they are of, as JSON.
+        painted: whether it was made now; not kept.
     """
 
     block: Block
@@ -44,6 +52,9 @@ class Entry:
     run: str
     seconds: float = 0.0
     error: str = ""
+    wanted: str = ""
+    drawn: str = "{}"
+    painted: bool = field(default=False, compare=False)
 
 
 class Ledger:
@@ -63,6 +74,13 @@ class Ledger:
             # A power cut may cost the last few blocks, which are then painted again; never the ledger.
             self._db.execute("PRAGMA synchronous=NORMAL")
             self._db.executescript(_SCHEMA)
+            version = self._db.execute("PRAGMA user_version").fetchone()[0]
+            if version == 0 and not self._db.execute("SELECT 1 FROM blocks").fetchone():
+                self._db.execute(f"PRAGMA user_version = {_VERSION}")
+            elif version != _VERSION:
+                raise JobError(
+                    f"{path}: was made by another version of mapstyle; delete its folder, or choose another -o"
+                )
         except (OSError, sqlite3.Error) as error:
             raise JobError(
                 f"{path}: cannot be opened ({error}); delete it to begin anew, or choose another -o"
@@ -112,11 +130,22 @@ class Ledger:
     def record(self, entries: Iterable[Entry]) -> None:
         """Write down what became of blocks, all of them or none."""
         rows = [
-            (e.block.level, e.block.column, e.block.row, e.state, e.fingerprint, e.run, e.seconds, e.error)
+            (
+                e.block.level,
+                e.block.column,
+                e.block.row,
+                e.state,
+                e.fingerprint,
+                e.run,
+                e.seconds,
+                e.error,
+                e.wanted,
+                e.drawn,
+            )
             for e in entries
         ]
         with self._changing():
-            self._db.executemany("INSERT OR REPLACE INTO blocks VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+            self._db.executemany("INSERT OR REPLACE INTO blocks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
 
     def entry(self, block: Block) -> Entry | None:
         """Tell what became of a block; None when nothing has."""
@@ -131,6 +160,16 @@ class Ledger:
         where, values = ("", ()) if state is None else (" WHERE state = ?", (state,))
         for row in self._db.execute(f"SELECT * FROM blocks{where} ORDER BY level, column, row", values).fetchall():
             yield _entry(row)
+
+    def tell_run(self, run: str, parts: Mapping[str, str]) -> None:
+        """Keep what a run was made from, so that a later one can say what has changed."""
+        with self._changing():
+            self._db.execute("INSERT OR REPLACE INTO runs VALUES (?, ?)", (run, json.dumps(dict(parts))))
+
+    def run_parts(self, run: str) -> dict[str, str]:
+        """Tell what a run was made from; nothing of one that was never told."""
+        row = self._db.execute("SELECT parts FROM runs WHERE run = ?", (run,)).fetchone()
+        return {} if row is None else dict(json.loads(row[0]))
 
     def counts(self) -> dict[str, int]:
         """Count entries by state."""
@@ -165,7 +204,7 @@ class _Transaction:
             raise JobError(f"{self._path}: cannot be written ({error}); free some room or choose another -o") from None
 
 
-def _entry(row: tuple[int, int, int, str, str, str, float, str]) -> Entry:
+def _entry(row: tuple[int, int, int, str, str, str, float, str, str, str]) -> Entry:
     return Entry(Block(*row[:3]), *row[3:])
 
 

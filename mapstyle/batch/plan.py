@@ -12,6 +12,10 @@ from mapstyle.frame import MAX_LATITUDE, TILE, Frame, Grid
 
 SIDE = 1024
 """Logical pixels on the side of a block, unless the engine likes larger ones: 4 x 4 tiles of 256."""
+EACH = 3
+"""Of levels that are shrunk from one another, the highest of so many is painted."""
+MARGIN = 8
+"""Logical pixels of art around a block of the lowest shrunk level, at which halos look; twice as many a level up."""
 MAX_LEVEL = 22
 """Highest level of tiles; addresses stay far below 2^31 pixels there."""
 
@@ -103,11 +107,18 @@ class Plan:
 
     Attributes:
         grid: how tiles lie.
-        parts: a rectangle of tiles for each level, the lowest level first.
+        parts: the rectangle of tiles of each level that are asked for, the lowest level first.
+        made: the rectangle of tiles of each level that are made; more than are asked for where a lower level is
+            shrunk from them.
+        depth: how many levels below each level are shrunk from it, one from the other; 0 where none is.
+        shrunk: levels that are not painted but shrunk from the level above them.
     """
 
     grid: TileGrid
     parts: tuple[Tiles, ...]
+    made: tuple[Tiles, ...]
+    depth: tuple[int, ...]
+    shrunk: frozenset[int] = frozenset()
 
     @property
     def tiles(self) -> int:
@@ -117,21 +128,71 @@ class Plan:
     @property
     def count(self) -> int:
         """How many blocks there are."""
-        return sum(len(columns) * len(rows) for columns, rows in map(self._blocks, self.parts))
+        return sum(len(columns) * len(rows) for columns, rows in map(self._blocks, self.made))
+
+    def phases(self) -> list[list[int]]:
+        """Group the levels: first all that are painted, then the shrunk ones, each after the one it is made of.
+
+        High levels take longest, so they begin.
+        """
+        levels = [part.level for part in reversed(self.made)]
+        painted = [level for level in levels if level not in self.shrunk]
+        return [painted, *([level] for level in levels if level in self.shrunk)]
 
     def blocks(self) -> Iterator[Block]:
-        """Give the blocks, the highest level first, each level along a Hilbert curve.
+        """Give all blocks, phase by phase."""
+        for phase in self.phases():
+            for level in phase:
+                yield from self.of_level(level)
+
+    def of_level(self, level: int) -> Iterator[Block]:
+        """Give the blocks of a level along a Hilbert curve.
 
         Neighbours on the curve are neighbours on the ground: what one worker has drawn and read serves the next
-        block too. High levels take longest, so they begin.
+        block too.
         """
-        for part in reversed(self.parts):
-            columns, rows = self._blocks(part)
-            yield from (Block(part.level, int(c), int(r)) for c, r in hilbert_order(columns, rows))
+        columns, rows = self._blocks(self.made[self._at(level)])
+        return (Block(level, int(c), int(r)) for c, r in hilbert_order(columns, rows))
 
     def wanted(self, block: Block) -> list[tuple[int, int]]:
         """Give the tiles (column, row) of a block that the job asks for, row by row."""
-        part = next(p for p in self.parts if p.level == block.level)
+        return self._within(block, self.parts[self._at(block.level)])
+
+    def region(self, block: Block) -> Frame:
+        """Give the part of a block that is made: all of it, but where it is shrunk only what there is art for."""
+        if block.level not in self.shrunk:
+            return block.frame(self.grid)
+        tiles = self._within(block, self.made[self._at(block.level)])
+        (left, top), (right, bottom) = (
+            (pick(c for c, _ in tiles), pick(r for _, r in tiles)) for pick in (min, max)
+        )  # fmt: skip
+        real = self.grid.size * self.grid.pixel_ratio
+        grid = self.grid.grid(block.level)
+        return Frame(grid, left * real, top * real, (right + 1 - left) * real, (bottom + 1 - top) * real)
+
+    def sources(self, block: Block) -> list[Block]:
+        """Give the blocks of the level above that a shrunk block is made of."""
+        if block.level not in self.shrunk:
+            return []
+        there = self._within(block, self.made[self._at(block.level)])
+        n = self.grid.across
+        found = {(c * 2 // n, r * 2 // n) for c, r in there} | {((c * 2 + 1) // n, (r * 2 + 1) // n) for c, r in there}
+        columns, rows = sorted({c for c, _ in found}), sorted({r for _, r in found})
+        return [Block(block.level + 1, column, row) for row in rows for column in columns]
+
+    def margin(self, level: int) -> int:
+        """Give the logical pixels of art around a block that it, and those shrunk from it, are lettered with."""
+        depth = self.depth[self._at(level)]
+        return MARGIN << depth if depth or level in self.shrunk else 0
+
+    def keeps_art(self, level: int) -> bool:
+        """Tell whether another level is shrunk from this one."""
+        return self.depth[self._at(level)] > 0
+
+    def _at(self, level: int) -> int:
+        return level - self.parts[0].level
+
+    def _within(self, block: Block, part: Tiles) -> list[tuple[int, int]]:
         own = block.tiles(self.grid)
         world = 1 << block.level
         return [
@@ -148,13 +209,18 @@ class Plan:
         return columns, np.unique(np.arange(*part.rows) // n)
 
 
-def plan(bounds: Bounds, levels: range, grid: TileGrid) -> Plan:
+def plan(bounds: Bounds, levels: range, grid: TileGrid, shrink: bool = False) -> Plan:
     """Cover a box with tiles.
+
+    With ``shrink``, the highest level is painted and every third below it, and the two between are shrunk. So far a
+    picture may be shrunk and still be a map of its level; and a tile two levels down is just one block of the
+    usual size, so that hardly anything has to be painted that nobody asked for.
 
     Args:
         bounds: west, south, east, north in degrees; east may exceed 180.
         levels: lowest to highest.
         grid: how tiles lie.
+        shrink: whether lower levels are shrunk from higher ones.
 
     Raises:
         JobError: levels that there are none of.
@@ -163,7 +229,36 @@ def plan(bounds: Bounds, levels: range, grid: TileGrid) -> Plan:
         raise JobError(f"levels go from 0 to {MAX_LEVEL}, the lower one first, as in --zoom 8-15")
     west, south, east, north = bounds
     south, north = max(south, -MAX_LATITUDE), min(north, MAX_LATITUDE)
-    return Plan(grid, tuple(_cover(west, south, east, north, level) for level in levels))
+    parts = tuple(_cover(west, south, east, north, level) for level in levels)
+    shrunk = frozenset(level for level in levels if shrink and (levels[-1] - level) % EACH)
+    made = [parts[0]]
+    for part in parts[1:]:
+        below = made[-1]
+        if below.level not in shrunk:
+            made.append(part)
+            continue
+        made[-1] = below = _unbroken(below, grid.across)
+        made.append(Tiles(part.level, _twice(below.columns), _twice(below.rows)))
+    return Plan(grid, parts, tuple(made), _depths(levels, shrunk), shrunk)
+
+
+def _depths(levels: range, shrunk: frozenset[int]) -> tuple[int, ...]:
+    """Count for each level how many right below it are shrunk."""
+    depths: list[int] = []
+    for level in levels:
+        depths.append(depths[-1] + 1 if depths and level - 1 in shrunk else 0)
+    return tuple(depths)
+
+
+def _unbroken(tiles: Tiles, across: int) -> Tiles:
+    """Take all columns where otherwise a block would have some on its left, some on its right and none between."""
+    world, wide = 1 << tiles.level, tiles.columns[1] - tiles.columns[0]
+    broken = tiles.columns[1] > world and wide + across > world
+    return Tiles(tiles.level, (0, world), tiles.rows) if broken else tiles
+
+
+def _twice(ends: tuple[int, int]) -> tuple[int, int]:
+    return 2 * ends[0], 2 * ends[1]
 
 
 def hilbert_order(columns: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -1,22 +1,30 @@
 """A run of a tile job: what is left to do, done by workers, written into the ledger, gathered into outputs."""
 
+import json
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mapstyle.batch.gather import broken
 from mapstyle.batch.ledger import DONE, FAILED, Entry, Ledger
-from mapstyle.batch.local import Task
-from mapstyle.batch.plan import Block, Plan
+from mapstyle.batch.plan import Block
 from mapstyle.batch.store import BlockStore
+from mapstyle.batch.work import ChangedError, Recipe, Task
 from mapstyle.fingerprint import fingerprint
 
 Executor = Callable[[Iterable[Task]], Iterator[Entry]]
 """Makes blocks, anywhere; gives what became of each, in any order."""
-Write = Callable[[str, int, int, int, bytes], None]
-"""Takes an encoded tile: format, level, column, row, bytes."""
 _TOGETHER, _SECONDS = 50, 1.0
 """Entries are written when there are so many, or when the first has waited so long."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """A block that is another than before, and why: ``new``, or the names of what has changed."""
+
+    block: Block
+    why: tuple[str, ...]
 
 
 @dataclass
@@ -24,100 +32,178 @@ class Report:
     """What a run did.
 
     Attributes:
-        made: blocks that were looked at; those painted and those found finished by their digest.
+        looked: blocks that were looked at; those painted and those found finished by their digest.
+        painted: blocks that were painted.
         kept: blocks that did not have to be looked at.
+        passed: blocks that were left for another run.
         changed: blocks whose digest is another than before.
         failed: what went wrong, block by block.
     """
 
-    made: int = 0
+    looked: int = 0
+    painted: int = 0
     kept: int = 0
-    changed: list[Block] = field(default_factory=list)
+    passed: int = 0
+    changed: list[Change] = field(default_factory=list)
     failed: list[Entry] = field(default_factory=list)
+
+
+class Stamps:
+    """How the files of a run's sources looked when it began."""
+
+    def __init__(self, files: Sequence[Path]) -> None:
+        self._found = [(file, _stamp(file)) for file in files]
+
+    def check(self) -> None:
+        """Make sure that no source has changed.
+
+        Raises:
+            ChangedError: one has; what was painted since then must not be believed.
+        """
+        for file, found in self._found:
+            if _stamp(file) != found:
+                raise ChangedError(
+                    f"{file}: has changed while the run was going on; run the same command again, "
+                    "it paints only what has changed"
+                )
 
 
 class Run:
     """One pass over a job's blocks."""
 
-    def __init__(self, job: Plan, ledger: Ledger, store: BlockStore, run: str, retry_failed: bool = False) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        ledger: Ledger,
+        stamps: Stamps | None = None,
+        retry_failed: bool = False,
+        changed_only: bool = False,
+        kept: Callable[[Block], None] = lambda block: None,
+    ) -> None:
         """Get ready.
 
         Args:
-            job: which tiles.
+            recipe: how blocks are made, and which there are.
             ledger: held by this run.
-            store: of finished blocks.
-            run: digest of what the whole run is made from.
+            stamps: of the sources.
             retry_failed: whether blocks that failed in an earlier run are tried again.
+            changed_only: whether blocks that were never made are left for another run.
+            kept: is told of blocks for which nothing has to be done.
         """
-        self._job, self._ledger, self._store, self._run = job, ledger, store, run
-        self._retry = retry_failed
+        self._job, self._ledger, self._store = recipe.plan, ledger, BlockStore(recipe.store)
+        self._run, self._parts = recipe.run, recipe.parts
+        self._stamps = stamps or Stamps(())
+        self._retry, self._changed_only = retry_failed, changed_only
+        self._kept = kept
+        self._looked: dict[Block, str] = {}
         self.report = Report()
 
-    def tell(self, **facts: str) -> None:
-        """Keep facts about the job in its ledger."""
-        self._ledger.tell(**facts)
-
-    def tasks(self) -> Iterator[Task]:
-        """Give what is left to do."""
-        for block in self._job.blocks():
-            wanted = tuple(self._job.wanted(block))
-            run = self._key(block, wanted)
-            entry = self._ledger.entry(block)
-            if entry is not None and entry.run == run:
-                if entry.state == DONE and self._store.has(entry.fingerprint):
-                    self.report.kept += 1
-                    continue
-                if entry.state == FAILED and not self._retry:
-                    self.report.failed.append(entry)
-                    continue
-            yield Task(block, wanted, run)
-
-    def execute(self, executor: Executor, step: Callable[[Entry], None]) -> Report:
+    def execute(self, executor: Executor, step: Callable[[Entry], None], look: bool = False) -> Report:
         """Have everything made that is left to do; interrupted, it keeps what is finished.
 
         Args:
-            executor: makes blocks.
+            executor: makes blocks; it is called once for all levels that are painted, and for each shrunk one.
             step: is told of each.
+            look: whether blocks are only looked at: what would be made is told, and nothing is.
         """
+        if not look:
+            self._ledger.tell_run(self._run, self._parts)
         waiting: list[Entry] = []
         since = time.monotonic()
         try:
-            for entry in executor(self.tasks()):
-                before = self._ledger.entry(entry.block)
-                self.report.made += 1
-                if entry.state == FAILED:
-                    self.report.failed.append(entry)
-                elif before is None or before.fingerprint != entry.fingerprint:
-                    self.report.changed.append(entry.block)
-                waiting.append(entry)
-                step(entry)
-                if len(waiting) >= _TOGETHER or time.monotonic() - since > _SECONDS:
-                    self._write(waiting)
-                    since = time.monotonic()
+            for phase in self._job.phases():
+                for entry in executor(self._tasks(phase, look)):
+                    self._take(entry, look)
+                    step(entry)
+                    if look:
+                        continue
+                    waiting.append(entry)
+                    if len(waiting) >= _TOGETHER or time.monotonic() - since > _SECONDS:
+                        self._write(waiting)
+                        since = time.monotonic()
+                if not look:
+                    self._write(waiting)  # the next phase looks for them
+        except ChangedError:
+            waiting.clear()
+            raise
         finally:
-            self._write(waiting)
+            if not look:
+                self._write(waiting)
         return self.report
 
-    def broken(self) -> list[Block]:
-        """Find finished blocks whose files are damaged or gone, and strike them: the next pass makes them anew."""
-        out = []
-        for block, name in self._done():
-            if self._store.get(name) is None:
-                self._store.drop(name)
-                out.append(block)
-        return out
+    def _tasks(self, levels: Sequence[int], look: bool) -> Iterator[Task]:
+        """Give what is left to do at some levels."""
+        for level in levels:
+            for block in self._job.of_level(level):
+                entry = self._ledger.entry(block)
+                if self._settled(block, entry):
+                    self._kept(block)
+                    continue
+                sources = [self._name(source) for source in self._job.sources(block)]
+                if all(sources):
+                    yield Task(block, self._run, tuple(filter(None, sources)), look)
+                elif not look:
+                    missing = Task(block, self._run).failed(f"blocks of level {level + 1}, of which it is made, failed")
+                    self.report.failed.append(missing)
+                    self._write([missing])
 
-    def gather(self, write: Write) -> None:
-        """Hand all finished tiles to the outputs."""
-        for block, name in self._done():
-            for (kind, column, row), data in (self._store.get(name) or {}).items():
-                write(kind, block.level, column, row, data)
+    def _settled(self, block: Block, entry: Entry | None) -> bool:
+        """Tell whether nothing has to be done for a block, and count it then."""
+        report = self.report
+        if self._changed_only and (entry is None or entry.state != DONE):
+            report.passed += 1
+            return True
+        if entry is None or entry.run != self._run or (entry.state == DONE and entry.wanted != self._wanted(block)):
+            return False
+        if entry.state == DONE and self._store.has(entry.fingerprint):
+            report.kept += 1
+            return True
+        if entry.state == FAILED and not self._retry:
+            report.failed.append(entry)
+            return True
+        return False
 
-    def _done(self) -> Iterator[tuple[Block, str]]:
-        for block in self._job.blocks():
-            entry = self._ledger.entry(block)
-            if entry is not None and entry.state == DONE:
-                yield block, entry.fingerprint
+    def _wanted(self, block: Block) -> str:
+        n = self._job.grid.across
+        return fingerprint([(c - block.column * n, r - block.row * n) for c, r in self._job.wanted(block)])
+
+    def _name(self, block: Block) -> str | None:
+        """Give the fingerprint of a block that another is shrunk from; None when it failed."""
+        if block in self._looked:
+            return self._looked[block]
+        entry = self._ledger.entry(block)
+        return None if entry is None or entry.state != DONE else entry.fingerprint
+
+    def _take(self, entry: Entry, look: bool) -> None:
+        """Count what became of a block."""
+        before = self._ledger.entry(entry.block)
+        self.report.looked += 1
+        if entry.state == FAILED:
+            self.report.failed.append(entry)
+            return
+        if before is None or before.fingerprint != entry.fingerprint:
+            self.report.changed.append(Change(entry.block, self._why(before, entry)))
+        self.report.painted += entry.painted
+        if look and self._job.keeps_art(entry.block.level):
+            self._looked[entry.block] = entry.fingerprint
+
+    def _why(self, before: Entry | None, now: Entry) -> tuple[str, ...]:
+        if before is None:
+            return ("new",)
+        if before.state == FAILED:
+            return ("failed before",)
+        then = self._ledger.run_parts(before.run)
+        reasons = [name for name, value in self._parts.items() if then.get(name) != value]
+        old, new = json.loads(before.drawn), json.loads(now.drawn)
+        reasons += sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
+        return tuple(reasons) or ("other tiles of it are asked for",)
+
+    def strike(self) -> list[Block]:
+        """Strike finished blocks whose files are damaged or gone: the next pass makes them anew."""
+        found = list(broken(self._job, self._ledger, self._store))
+        for _, name in found:
+            self._store.drop(name)
+        return [block for block, _ in found]
 
     def sweep(self) -> int:
         """Delete blocks of the store that the ledger no longer names; gives how many."""
@@ -127,11 +213,8 @@ class Run:
             file.unlink(missing_ok=True)
         return len(files)
 
-    def _key(self, block: Block, wanted: tuple[tuple[int, int], ...]) -> str:
-        """Name what a block is made from; one at the job's rim also by which of its tiles are asked for."""
-        return self._run if len(wanted) == len(block.tiles(self._job.grid)) else fingerprint(self._run, wanted)
-
     def _write(self, entries: list[Entry]) -> None:
+        self._stamps.check()  # after they came, so that none of them was painted from what is new
         if entries:
             self._ledger.record(entries)
             self._ledger.beat()
@@ -140,3 +223,11 @@ class Run:
 
 def _files(folder: Path) -> list[Path]:
     return [f for f in folder.glob("??/*") if f.is_file()]
+
+
+def _stamp(file: Path) -> tuple[int, int] | None:
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_size, found.st_mtime_ns

@@ -1,8 +1,9 @@
-"""What a worker does: a block of tiles, painted, lettered and encoded."""
+"""What a worker does: a block of tiles, painted or shrunk, lettered and encoded."""
 
+import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,25 +11,61 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mapstyle.batch.ledger import DONE, Entry
-from mapstyle.batch.plan import Block, TileGrid
+from mapstyle import __version__
+from mapstyle.batch.ledger import DONE, FAILED, Entry
+from mapstyle.batch.plan import MARGIN, Block, Plan
 from mapstyle.batch.store import BlockStore, Name
-from mapstyle.controls import CONTROLS
+from mapstyle.compose import shrink
 from mapstyle.controls.cells import read_reach
 from mapstyle.controls.images import TERRAIN_RADIUS
-from mapstyle.drawn import drawn_digest
+from mapstyle.drawn import digest_drawn, digest_labels
 from mapstyle.engines.base import EngineSpec
-from mapstyle.exports.encoding import TileFormat, encode
+from mapstyle.errors import JobError
+from mapstyle.exports.encoding import TileFormat, decode, encode
 from mapstyle.fingerprint import fingerprint
 from mapstyle.frame import Frame
+from mapstyle.image import MapImage
 from mapstyle.job import Data
 from mapstyle.labels import HALO_REACH
-from mapstyle.pipeline import BLOCK, CALM_REACH, Pipeline, Words
+from mapstyle.pipeline import CALM_REACH, Pipeline, Words
 from mapstyle.sources.level_index import LevelIndex
 from mapstyle.style import Style
 
-VERSION = 1
+VERSION = 2
 """Raised when tiles come to be cut or encoded in another way from the same pixels."""
+HELPERS = 3
+"""Threads that ink and letter one part of a block while a model paints the next."""
+ART = "art"
+"""What a block's picture without words is called among its tiles, where it is kept to be shrunk."""
+_ART_FORMAT = TileFormat(kind="webp", lossless=True)
+_CHANGED = "a source has changed while the run was going on; run the same command again, it paints what has changed"
+
+assert MARGIN == HALO_REACH, "what is kept around art is what halos look at"
+
+
+class ChangedError(JobError):
+    """The sources are no longer those the run began with."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A block to be made.
+
+    Attributes:
+        block: which.
+        run: digest of the run it belongs to.
+        sources: fingerprints of the blocks it is shrunk from, in the order of :meth:`Plan.sources`.
+        look: whether it is only to be looked at: named, and not made.
+    """
+
+    block: Block
+    run: str
+    sources: tuple[str, ...] = ()
+    look: bool = False
+
+    def failed(self, error: str) -> Entry:
+        """Say that it could not be made."""
+        return Entry(self.block, FAILED, "", self.run, error=error)
 
 
 @dataclass(frozen=True)
@@ -37,6 +74,7 @@ class Recipe:
 
     Attributes:
         sources: as on the command line.
+        digest: of the content of all sources.
         here: folder in which their paths begin.
         cache: folder of what was read once.
         style: the look.
@@ -44,12 +82,13 @@ class Recipe:
         seed: the map's.
         language: of the names.
         words: whether names are burned in.
-        grid: how tiles lie.
+        plan: which tiles there are.
         formats: what tiles are encoded as.
         store: folder of finished blocks.
     """
 
     sources: tuple[str, ...]
+    digest: str
     here: Path
     cache: Path
     style: Style
@@ -57,32 +96,26 @@ class Recipe:
     seed: int
     language: str
     words: Words
-    grid: TileGrid
+    plan: Plan
     formats: tuple[TileFormat, ...]
     store: Path
 
-    def digest(self, sources: str) -> str:
-        """Digest all that decides the pixels of the whole run; while it stays, no finished block is looked at again.
-
-        Args:
-            sources: digest of the content of all sources.
-        """
-        return fingerprint(sources, self.look)
+    @property
+    def run(self) -> str:
+        """Digest of all that decides the pixels of the whole run; while it stays, no finished block is looked at."""
+        return fingerprint(self.digest, self.parts)
 
     @property
-    def needs(self) -> frozenset[str]:
-        """Planes, and ``imagery``, that the engine, its control images and the ink look at."""
-        images = self.spec.images
-        drawn = (CONTROLS[name].needs for name in images if name in CONTROLS)
-        return self.spec.needs | self.style.ink.needs | (images & {"imagery"}) | frozenset().union(*drawn)
-
-    @property
-    def look(self) -> str:
-        """Digest of all that decides pixels, but for the geography."""
-        return fingerprint(
-            VERSION, self.style.digest, self.spec.identity(), self.seed, self.language, self.words, self.grid,
-            list(self.formats),
-        )  # fmt: skip
+    def parts(self) -> Mapping[str, str]:
+        """What decides pixels apart from the geography, part by part, so that a change can be told by its name."""
+        return {
+            "program": fingerprint(VERSION, __version__),
+            "style": self.style.digest,
+            "engine": self.spec.identity(),
+            "seed": str(self.seed),
+            "names": fingerprint(self.language, self.words),
+            "tiles": fingerprint(self.plan.grid, list(self.formats)),
+        }
 
 
 class Worker:
@@ -92,61 +125,121 @@ class Worker:
         self._recipe = recipe
         self._store = BlockStore(recipe.store)
         self._pipelines: dict[int, Pipeline] = {}
-        self._look = recipe.look
-        self._needs = recipe.needs
+        self._look = fingerprint(recipe.parts)
+        self._whole: set[str] = set()
+        # A model's process has cores to itself that ink and letter what is painted while the GPU goes on.
+        self._helpers = HELPERS if recipe.spec.block else 1
 
-    def __call__(self, block: Block, wanted: Sequence[tuple[int, int]], run: str) -> Entry:
-        """Make a block, unless the very same one is finished.
-
-        Args:
-            block: which.
-            wanted: its tiles that the job asks for, column and row.
-            run: digest of the whole run, for the ledger.
-        """
+    def __call__(self, task: Task) -> Entry:
+        """Make a block, unless the very same one is finished."""
         begun = time.perf_counter()
-        recipe = self._recipe
-        frame = block.frame(recipe.grid)
-        pipeline = self._pipeline(block.level)
-        around = frame.pad(HALO_REACH + recipe.spec.reach + TERRAIN_RADIUS)
-        labels = pipeline.labels(around.pad(CALM_REACH) if "calm" in self._needs else frame)
+        job, block = self._recipe.plan, task.block
+        wanted = [(column - block.column * job.grid.across, row - block.row * job.grid.across)
+                  for column, row in job.wanted(block)]  # fmt: skip
+        place, drawn = self._drawn(task)
+        kept = (job.margin(block.level), job.keeps_art(block.level))
+        name = fingerprint(self._look, kept, place, wanted, drawn)
+        painted = not task.look and not self._has(name)
+        if painted:
+            self._store.put(name, self._make(task, wanted))
+            self._whole.add(name)
+        spent = time.perf_counter() - begun
+        return Entry(
+            block, DONE, name, task.run, spent, "", fingerprint(wanted), json.dumps(_short(drawn)), painted=painted
+        )
+
+    def _has(self, name: str) -> bool:
+        """Tell whether a block is finished and whole; plain ground is asked for again and again."""
+        if name not in self._whole and self._store.get(name) is not None:
+            self._whole.add(name)
+        return name in self._whole and self._store.has(name)
+
+    def _drawn(self, task: Task) -> tuple[object, Mapping[str, object]]:
+        """Digest what a block draws; and where it is, unless it is the same everywhere."""
+        job, block = self._recipe.plan, task.block
+        pipeline, region = self._pipeline(block.level), job.region(block)
+        if task.sources:
+            labels = pipeline.labels(region)
+            return block, {"shrunk": task.sources, "labels": digest_labels(labels, region)}
+        frame = region.pad(job.margin(block.level))
+        needs = pipeline.needs
+        around = frame.pad(HALO_REACH + self._recipe.spec.reach + TERRAIN_RADIUS)
+        labels = pipeline.labels(around.pad(CALM_REACH) if "calm" in needs else region)
+        plain = pipeline.plain
+        if plain is not None and (kind := plain.whole(frame)) is not None and not pipeline.labels(region):
+            return block.level, {"plain": kind}
         reach = read_reach(frame.grid.level)
-        drawn = drawn_digest(pipeline.layers, around, labels, recipe.style.levels, self._needs, reach)
-        digest = fingerprint(self._look, block, sorted(wanted), drawn)
-        if self._store.get(digest) is None:
-            image = self._paint(pipeline, frame)
-            self._store.put(digest, self._cut(block, frame, image, wanted))
-        return Entry(block, DONE, digest, run, time.perf_counter() - begun)
+        drawn = digest_drawn(pipeline.layers, around, labels, self._recipe.style.levels, needs, reach)
+        return block, {**drawn, "plain": [] if plain is None else plain.pattern(frame)}
 
-    def _paint(self, pipeline: Pipeline, frame: Frame) -> NDArray[np.uint8]:
-        out = np.empty((*frame.shape, 3), np.uint8)
-        for painted in pipeline.blocks(frame, size=BLOCK):
-            out[painted.image.frame.slices(frame)] = painted.image.rgba[..., :3]
-        return out
-
-    def _cut(
-        self, block: Block, frame: Frame, image: NDArray[np.uint8], wanted: Sequence[tuple[int, int]]
-    ) -> dict[Name, bytes]:
+    def _make(self, task: Task, wanted: list[tuple[int, int]]) -> dict[Name, bytes]:
+        """Paint or shrink a block, and give its encoded tiles, and its art where that is kept."""
+        job, block = self._recipe.plan, task.block
+        pipeline, region, margin = self._pipeline(block.level), job.region(block), job.margin(block.level)
         tiles: dict[Name, bytes] = {}
+        if margin:
+            frame = region.pad(margin)
+            art = self._shrunk(task, frame) if task.sources else pipeline.art(frame, self._helpers)
+            image = pipeline.letter(art, region).rgba[..., :3]
+            if job.keeps_art(block.level):
+                tiles[ART, 0, 0] = encode(np.ascontiguousarray(art.rgba[..., :3]), _ART_FORMAT)
+        else:
+            image = np.empty((*region.shape, 3), np.uint8)
+            for painted in pipeline.blocks(region, self._helpers):
+                image[painted.image.frame.slices(region)] = painted.image.rgba[..., :3]
+        n = job.grid.across
         for column, row in wanted:
-            place = self._recipe.grid.tile(block.level, column, row)
-            rgb = np.ascontiguousarray(image[place.slices(frame)])
+            place = job.grid.tile(block.level, block.column * n + column, block.row * n + row)
+            rgb = np.ascontiguousarray(image[place.slices(region)])
             for kind in self._recipe.formats:
                 tiles[kind.suffix, column, row] = encode(rgb, kind)
         return tiles
+
+    def _shrunk(self, task: Task, frame: Frame) -> MapImage:
+        """Halve the art of the level above over a frame."""
+        job = self._recipe.plan
+        level = task.block.level + 1
+        twice = Frame(
+            job.grid.grid(level), 2 * frame.column, 2 * frame.row, 2 * frame.width, 2 * frame.height
+        )  # fmt: skip
+        above = np.empty((*twice.shape, 3), np.uint8)
+        for block, name in zip(job.sources(task.block), task.sources, strict=True):
+            around = job.region(block).pad(job.margin(level))
+            shared = around.intersection(twice)
+            kept = (self._store.get(name) or {}).get((ART, 0, 0))
+            if kept is None:
+                raise JobError(f"block {block.column}/{block.row} of level {level}, of which it is made, is damaged")
+            if shared is not None:
+                above[shared.slices(twice)] = decode(kept, around.shape)[shared.slices(around)]
+        return MapImage(frame, _opaque(shrink(above)))
 
     def _pipeline(self, level: int) -> Pipeline:
         if level not in self._pipelines:
             recipe, data = self._recipe, self._data
             layers = LevelIndex.build(
-                data.atlas, recipe.grid.grid(level).at_ratio(1), data.elevation, recipe.cache, data.imagery
+                data.atlas, recipe.plan.grid.grid(level).at_ratio(1), data.elevation, recipe.cache, data.imagery
             )
+            before = next(iter(self._pipelines.values()), None)
             self._pipelines.clear()  # one level at a time is enough, and its layers are large
             self._pipelines[level] = Pipeline(
-                layers, recipe.style, recipe.spec, recipe.seed, recipe.language, recipe.words
-            )
+                layers, recipe.style, recipe.spec, recipe.seed, recipe.language, recipe.words, cache=recipe.cache,
+                engine=None if before is None else before.loaded,
+            )  # fmt: skip
         return self._pipelines[level]
 
     @cached_property
     def _data(self) -> Data:
         os.chdir(self._recipe.here)
-        return Data.open(self._recipe.sources, self._recipe.cache, lambda line: None)
+        data = Data.open(self._recipe.sources, self._recipe.cache, lambda line: None)
+        if data.digest != self._recipe.digest:
+            raise ChangedError(_CHANGED)
+        return data
+
+
+def _opaque(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.dstack([rgb, np.full(rgb.shape[:2], 255, np.uint8)])
+
+
+def _short(drawn: Mapping[str, object]) -> dict[str, str]:
+    """Give what is enough to see whether a part has changed."""
+    return {name: fingerprint(value)[:8] for name, value in drawn.items()}

@@ -27,6 +27,7 @@ def controls(
 ) -> None:
     """Write the control images (segmentation, edges, depth, relief, base; imagery if there is any) into a folder."""
     from mapstyle import __version__
+    from mapstyle.choice import EngineChoice, choose_engine
     from mapstyle.cli.opening import open_job
     from mapstyle.cli.talk import Talk
     from mapstyle.controls import CONTROLS
@@ -34,7 +35,7 @@ def controls(
     from mapstyle.exports.metadata import Provenance
     from mapstyle.exports.picture import Sheet, check_output, open_sink
     from mapstyle.job import HowLarge, Where
-    from mapstyle.pipeline import EngineChoice, Pipeline, Words, choose_engine
+    from mapstyle.pipeline import Pipeline, Words
     from mapstyle.style import load_style
 
     talk = Talk(quiet, as_json)

@@ -21,7 +21,7 @@ def demo(
     """Paint the sample town in every style, with labels, and a page to look at; needs no options."""
     import json
 
-    from mapstyle.cli.opening import Opened, layers_for, open_data, sources_digest
+    from mapstyle.cli.opening import Opened, layers_for, open_data
     from mapstyle.cli.painting import Request, describe, paint
     from mapstyle.cli.talk import Talk
     from mapstyle.errors import OutputError
@@ -41,7 +41,7 @@ def demo(
     for view in views["views"]:
         where = Where(extent=view.get("extent"))
         frame = plan_frame(where, HowLarge(zoom=view["zoom"]), data)
-        opened = Opened(data, frame, layers_for(data, frame), sources_digest(data))
+        opened = Opened(data, frame, layers_for(data, frame), data.digest)
         for name in sorted(find_styles()):
             look = load_style(name)
             file = output / f"{name}-{view['name']}.png"

@@ -8,7 +8,7 @@ import sys
 import typer
 
 from mapstyle import __version__
-from mapstyle.cli import controls, demo, doctor, explain, models, render, reproduce, styles, tiles
+from mapstyle.cli import controls, demo, doctor, explain, finished, models, render, reproduce, styles, tiles
 
 app = typer.Typer(
     name="mapstyle",
@@ -20,7 +20,8 @@ app = typer.Typer(
 )
 app.command("render")(render.render)
 app.command("tiles")(tiles.tiles)
-app.command("status")(tiles.status)
+app.command("export")(finished.export)
+app.command("status")(finished.status)
 app.command("controls")(controls.controls)
 app.command("demo")(demo.demo)
 app.command("explain")(explain.explain)

@@ -35,7 +35,7 @@ def open_job(sources: Sequence[str], where: Where, how: HowLarge, talk: Talk) ->
     check_crs(how.crs)
     data = open_data(sources, talk)
     frame = plan_frame(where, how, data)
-    return Opened(data, frame, layers_for(data, frame), sources_digest(data))
+    return Opened(data, frame, layers_for(data, frame), data.digest)
 
 
 def layers_for(data: Data, frame: Frame) -> Layers:
@@ -50,11 +50,3 @@ def layers_for(data: Data, frame: Frame) -> Layers:
                 f"the data lies within {w:.4f},{s:.4f},{e:.4f},{n:.4f} (W,S,E,N in degrees)"
             )
     return layers
-
-
-def sources_digest(data: Data) -> str:
-    """Name the content of all sources."""
-    from mapstyle.fingerprint import fingerprint
-
-    rasters = data.elevation, data.imagery
-    return fingerprint(data.atlas.digest, *(raster.digest if raster else "" for raster in rasters))

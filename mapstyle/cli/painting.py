@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mapstyle import __version__
+from mapstyle.choice import EngineChoice, choose_engine
 from mapstyle.cli.opening import Opened
 from mapstyle.cli.talk import Talk
 from mapstyle.compose import overlay
@@ -24,7 +25,7 @@ from mapstyle.fingerprint import fingerprint
 from mapstyle.frame import Frame
 from mapstyle.image import MapImage
 from mapstyle.labels import Patch, furniture, labels_geojson
-from mapstyle.pipeline import BLOCK, EdgeLabels, EngineChoice, Pipeline, Words, choose_engine
+from mapstyle.pipeline import BLOCK, EdgeLabels, Pipeline, Words
 from mapstyle.sources.store import cache_folder
 from mapstyle.style import Style
 
@@ -119,7 +120,7 @@ def paint(opened: Opened, request: Request, output: Path, talk: Talk) -> None:
     with talk.progress(f"painting {output.name}", count, "blocks" if work is None else "evaluations") as advance:
         pipeline = Pipeline(
             opened.layers, request.look, spec, request.seed, request.language, words,
-            EdgeLabels(request.edge_labels), frame, Watch(talk.say, advance.step),
+            EdgeLabels(request.edge_labels), frame, Watch(talk.say, advance.step), cache_folder(),
         )  # fmt: skip
         sheet = Sheet(frame, _provenance(opened, request, pipeline))
         with open_sink(output, sheet, request.overwrite) as sink:

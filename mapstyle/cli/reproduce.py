@@ -35,7 +35,7 @@ def reproduce(
 ) -> None:
     """Make a picture again: same frame, style, seed, engine and words; refused when data or style have changed."""
     from mapstyle.cli.explain import printable
-    from mapstyle.cli.opening import Opened, layers_for, open_data, sources_digest
+    from mapstyle.cli.opening import Opened, layers_for, open_data
     from mapstyle.cli.painting import Request, describe, paint
     from mapstyle.cli.talk import Talk
     from mapstyle.errors import JobError, SourceError
@@ -54,7 +54,7 @@ def reproduce(
     check_output(output, frame, overwrite)
     look = _style(file, provenance, words["changes"], style)
     data = open_data(sources or (), talk)
-    digest = sources_digest(data)
+    digest = data.digest
     if digest != provenance.sources:
         raise JobError(
             f"{file}: it was made from other data: these sources are {digest[:12]}, its own were "
@@ -99,9 +99,10 @@ def _words(file: Path, provenance: "Provenance") -> dict[str, Any]:
     """Give the options that were kept as given, checked."""
     import shlex
 
+    from mapstyle.choice import EngineChoice
     from mapstyle.cli.explain import printable
     from mapstyle.errors import JobError, SourceError
-    from mapstyle.pipeline import EdgeLabels, EngineChoice, Words
+    from mapstyle.pipeline import EdgeLabels, Words
 
     more = provenance.more
     if provenance.engine not in (EngineChoice.PAINTER, EngineChoice.SDXL):

@@ -1,5 +1,6 @@
 """Compose: sheets in, one image out."""
 
+from mapstyle.compose.shrink import shrink
 from mapstyle.compose.stack import compose, overlay
 
-__all__ = ["compose", "overlay"]
+__all__ = ["compose", "overlay", "shrink"]

@@ -71,6 +71,10 @@ class EngineSpec(Protocol):
     def block(self) -> int:
         """Logical pixels on the side of what it is best asked for at once; 0 when any block will do."""
 
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """Numbers of the CUDA devices that processes may share out among them; none when a CPU will do."""
+
     def identity(self) -> str:
         """Digest of everything about the engine that decides pixels."""
 

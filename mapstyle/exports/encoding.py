@@ -86,6 +86,28 @@ def encode(rgb: NDArray[np.uint8], tile_format: TileFormat) -> bytes:
     return data.tobytes()
 
 
+def decode(data: bytes, shape: tuple[int, int]) -> NDArray[np.uint8]:
+    """Decode a tile that :func:`encode` made.
+
+    Args:
+        data: one encoded picture.
+        shape: rows and columns that it must have; nothing larger is ever unpacked.
+
+    Returns:
+        uint8[height, width, 3], RGB.
+
+    Raises:
+        ValueError: it is no picture, or of another size.
+    """
+    try:
+        with Image.open(io.BytesIO(data), formats=["PNG", "WEBP", "JPEG"]) as image:
+            if image.size != shape[::-1]:
+                raise ValueError(f"{image.size[0]} x {image.size[1]} px instead of {shape[1]} x {shape[0]}")
+            return np.asarray(image.convert("RGB"))
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ValueError(f"cannot be decoded: {error}") from None
+
+
 def _webp(rgb: NDArray[np.uint8], tile_format: TileFormat) -> bytes:
     """Encode as WebP, through Pillow: OpenCV fixes the method, and its lossless one takes twenty times as long."""
     file = io.BytesIO()

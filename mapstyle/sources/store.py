@@ -45,7 +45,7 @@ def open_atlas(sources: Sequence[str], cache: Path | None = None, progress: Prog
     for text in sources:
         name = SourceName.parse(text)
         _check(name, text)
-        digests.append(_digest(name))
+        digests.append(_digest(text))
         if is_imagery(name.path):
             imagery.append(name.path)
         elif _is_elevation(name):
@@ -85,13 +85,20 @@ def _is_elevation(name: SourceName) -> bool:
     return name.suffix == ".zip" and zip_holds_elevation(name.path, name.path.name)
 
 
-def _digest(name: SourceName) -> str:
-    """Name the content of a source and all that decides how it is read."""
+def source_files(text: str) -> list[Path]:
+    """Give all files of a source: the one it names, and what belongs to it."""
+    name = SourceName.parse(text)
     files = [name.path]
     if name.suffix == ".shp":
         beside = (name.path.with_suffix(s) for s in (".shx", ".dbf", ".prj", ".cpg"))
         files += [f for f in beside if f.is_file()]
-    return fingerprint(READER_VERSION, name.path.name, name.layer or "", name.kind or "", *files)
+    return files
+
+
+def _digest(text: str) -> str:
+    """Name the content of a source and all that decides how it is read."""
+    name = SourceName.parse(text)
+    return fingerprint(READER_VERSION, name.path.name, name.layer or "", name.kind or "", *source_files(text))
 
 
 def _open_one(name: SourceName, digest: str, folder: Path, tell: Progress) -> Atlas:

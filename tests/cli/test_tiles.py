@@ -154,14 +154,14 @@ def test_a_second_run_at_the_same_time_is_refused(cli, town, tmp_path):
 def test_a_block_that_always_fails_is_recorded_and_the_rest_is_made(cli, town, made, tmp_path, monkeypatch):
     from mapstyle.batch.work import Worker
 
-    true = Worker._cut
+    true = Worker._make
 
-    def poisoned(self, block, frame, image, wanted):
-        if block.level == 14:
+    def poisoned(self, task, wanted):
+        if task.block.level == 14:
             raise ValueError("a poisoned block")
-        return true(self, block, frame, image, wanted)
+        return true(self, task, wanted)
 
-    monkeypatch.setattr(Worker, "_cut", poisoned)
+    monkeypatch.setattr(Worker, "_make", poisoned)
     go = ("tiles", town, *PLACE, "--zoom", "13-14", "-o", tmp_path / "t", "--workers", "1")
     said = cli(*go)
     assert said.code == 1

@@ -185,3 +185,15 @@ def _threads() -> int:
     if (asked := os.environ.get("OMP_NUM_THREADS", "")).isdigit():
         return max(1, int(asked))
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def alike(fit: Fit) -> tuple[str, ...]:
+    """Give the numbers, as ``CUDA_VISIBLE_DEVICES`` counts them, of all CUDA devices named as the one that fits."""
+    if not fit.device.startswith("cuda"):
+        return ()
+    import torch
+
+    visible = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
+    count = torch.cuda.device_count()
+    names = visible if len(visible) == count else [str(i) for i in range(count)]
+    return tuple(names[i] for i in range(count) if torch.cuda.get_device_name(i) == fit.name)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mapstyle.engines.base import Watch
-from mapstyle.engines.diffusion.fit import Fit
+from mapstyle.engines.diffusion.fit import Fit, alike
 from mapstyle.engines.diffusion.lattice import LATENT, Lattices
 from mapstyle.engines.diffusion.mosaic import CELL
 from mapstyle.engines.diffusion.profiles import Plan, resolve
@@ -88,6 +88,11 @@ class DiffusionSpec:
         lattice = self.plan.lattice
         step = LATENT * math.lcm(2 * lattice.paint.stride, lattice.decode.stride)
         return -(-BLOCK // step) * step
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """Numbers of the CUDA devices of this machine that give the same bits as the one it fits."""
+        return alike(self.fit)
 
     def work(self, frame: Frame) -> int | None:
         """Count windows times steps."""

@@ -111,6 +111,11 @@ class PainterSpec:
         """Any block will do."""
         return 0
 
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """None: it works on the CPU."""
+        return ()
+
     def work(self, frame: Frame) -> int | None:
         """Leave the count to blocks."""
         return None
