@@ -9,6 +9,7 @@ from mapstyle.cli import options as o
 
 if TYPE_CHECKING:
     from mapstyle.batch.ledger import Ledger
+    from mapstyle.exports.verdict import Expected
 
 StoreArgument = Annotated[Path, typer.Argument(metavar="STORE", help="An output of 'mapstyle tiles', or its .store.")]
 OutArgument = Annotated[Path, typer.Argument(metavar="OUT", help="An output of 'mapstyle tiles'.")]
@@ -84,6 +85,67 @@ def status(out: OutArgument, as_json: o.Json = False) -> None:
         talk.result(f"{told['done']} of {told['planned']} blocks done, {told['failed']} failed", **told)
         for entry in ledger.entries(FAILED):
             talk.result(f"failed: {name_of(entry.block)}: {entry.error}", error=entry.error)
+
+
+def verify(out: OutArgument, quiet: o.Quiet = False, as_json: o.Json = False) -> None:
+    """Read every tile of an output and tell what is wrong with it.
+
+    With its .store beside it, each tile is also compared with what was painted.
+    """
+    from contextlib import ExitStack, closing
+
+    from mapstyle.cli.talk import Talk
+    from mapstyle.exports.verify import verify_tiles
+
+    talk = Talk(quiet, as_json)
+    with ExitStack() as stack:
+        home = _home(out)
+        expected = None
+        if (home / "ledger.db").is_file():
+            expected = _expected(stack.enter_context(closing(_ledger(home, out))), home, out)
+        verdict = verify_tiles(out, expected)
+    for fault in verdict.faults:
+        talk.result(str(fault), where=fault.where, what=fault.what, cure=fault.cure)
+    if verdict.count > len(verdict.faults):
+        talk.result(f"... and {verdict.count - len(verdict.faults)} more")
+    compared = " and compared with what was painted" if expected is not None and verdict.kind != "cog" else ""
+    talk.say(
+        f"{out}: {verdict.present} of {verdict.promised} tiles are there, all read{compared}; "
+        + ("sound" if verdict.sound else f"{verdict.count} {'fault' if verdict.count == 1 else 'faults'}"),
+        kind=verdict.kind, promised=verdict.promised, present=verdict.present, faults=verdict.count,
+    )  # fmt: skip
+    if not verdict.sound:
+        raise typer.Exit(3)
+
+
+def _expected(ledger: "Ledger", home: Path, out: Path) -> "Expected | None":
+    """Give what the store has of each tile; None when the output was not written from it as it is now."""
+    from functools import lru_cache
+
+    from mapstyle.batch.gather import kept_job
+    from mapstyle.batch.ledger import DONE
+    from mapstyle.batch.plan import Block
+    from mapstyle.batch.store import BlockStore
+    from mapstyle.errors import JobError
+    from mapstyle.exports.contents import tile_digest
+
+    try:
+        kept = kept_job(ledger, home)
+    except JobError:
+        return None
+    if f"{out.absolute()}\t{kept.tileset.format.model_dump_json()}" not in ledger.fact("written").splitlines():
+        return None
+    store, n, suffix = BlockStore(home / "blocks"), kept.plan.grid.across, kept.tileset.format.suffix
+
+    @lru_cache(maxsize=4096)
+    def of_block(block: Block) -> dict[tuple[int, int], int]:
+        entry = ledger.entry(block)
+        tiles = store.get(entry.fingerprint) if entry is not None and entry.state == DONE else None
+        places = {(block.column * n + c, block.row * n + r): data for (kind, c, r), data in (tiles or {}).items()
+                  if kind == suffix}  # fmt: skip
+        return {place: tile_digest(block.level, *place, data) for place, data in places.items()}
+
+    return lambda z, x, y: of_block(Block(z, x // n, y // n)).get((x, y))
 
 
 def _home(path: Path) -> Path:

@@ -21,6 +21,7 @@ app = typer.Typer(
 app.command("render")(render.render)
 app.command("tiles")(tiles.tiles)
 app.command("export")(finished.export)
+app.command("verify")(finished.verify)
 app.command("status")(finished.status)
 app.command("controls")(controls.controls)
 app.command("demo")(demo.demo)

@@ -51,9 +51,7 @@ Price = Annotated[
 ]
 Ray = Annotated[
     str | None,
-    typer.Option(
-        "--ray", metavar="ADDRESS", help="Paint on a Ray cluster: HOST:PORT, auto, or local."
-    ),
+    typer.Option("--ray", metavar="ADDRESS", help="Paint on a Ray cluster: HOST:PORT, auto, or local."),
 ]
 
 
@@ -128,7 +126,7 @@ def tiles(
     tileset = _tileset(recipe, box, title or look.title, "" if credit == "none" else credit, tms)
     whole = tiling.TileJob(
         recipe, tileset, tuple(outputs), home, tuple(f for s in sources or () for f in source_files(s)), why,
-        workers or (max(1, len(devices)) if spec.block else cores()), devices, ray, retry_failed, changed_only,
+        workers or (0 if ray else max(1, len(devices)) if spec.block else cores()), devices, ray, retry_failed, changed_only,
         overwrite,
     )  # fmt: skip
     tiling.check_outputs(whole)

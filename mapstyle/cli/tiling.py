@@ -40,7 +40,7 @@ class TileJob:
         home: folder of finished blocks, ledger and logs.
         files: of all sources.
         who: the engine, in words.
-        workers: processes on this machine.
+        workers: processes on this machine; with Ray, actors in the whole cluster, 0 for as many as it has room for.
         devices: CUDA devices that they share out among them.
         ray: address of a Ray cluster, ``local`` for one of this machine alone; None without Ray.
         retry_failed: whether blocks that failed before are tried again.
@@ -158,7 +158,10 @@ def write_outputs(
                 advance.step()
 
             gather(plan, ledger, store, count)
-    ledger.tell(outputs="\n".join(sorted({*known, *(str(path.absolute()) for path in outputs)})))
+    ledger.tell(
+        outputs="\n".join(sorted({*known, *(str(path.absolute()) for path in outputs)})),
+        written="\n".join(f"{path.absolute()}\t{tileset.format.model_dump_json()}" for path in outputs),
+    )
     for output in outputs:
         talk.result(str(output))
 
@@ -203,6 +206,10 @@ def _paint(job: TileJob, ledger: Ledger, talk: Talk, look: bool = False) -> Repo
 
 
 def _executor(job: TileJob, talk: Talk) -> AbstractContextManager[Executor]:
+    if job.ray is not None:
+        from mapstyle.batch.ray import RayCluster
+
+        return RayCluster(job.recipe, job.ray, job.workers or None, talk.say)
     if job.workers == 1 and not job.devices:
         return Here(job.recipe)
     return Local(job.recipe, job.workers, job.devices)
@@ -278,11 +285,12 @@ def estimate(job: TileJob, price: float | None, talk: Talk) -> None:
     share = len(busy) / len(picked)
     painted = sum(1 for level in plan.phases()[0] for _ in plan.of_level(level))
     seconds = painted * share * float(np.mean(spent)) + (plan.count - painted) * SHRINKING
-    seconds /= job.workers
+    hands = job.workers or 1
+    seconds /= hands
     disk = 2 * size / max(tiles, 1) * (plan.tiles * max(share, 1 / len(picked)))
     cost = "" if price is None else f", costs {seconds / 3600 * price:.2f} at {price:g} an hour"
     talk.say(
-        f"about {clock(seconds)} with {job.workers} {'worker' if job.workers == 1 else 'workers'} "
+        f"about {clock(seconds)} with {hands} {'worker' if hands == 1 else 'workers'} "
         f"({np.mean(spent):.1f} s a block of level {top}, {share:.0%} of them not plain), "
         f"{disk / 1e9:.2f} GB of disk, half of it in {job.home.name}{cost}",
         expected_seconds=round(seconds, 1), expected_bytes=int(disk),
@@ -301,5 +309,5 @@ def provenance(recipe: Recipe) -> str:
     """Say, as one line of JSON, how tiles are made."""
     return json.dumps(
         {"software": f"mapstyle {__version__}", "style": recipe.style.name, "style_digest": recipe.style.digest,
-         "engine": recipe.spec.name, "seed": recipe.seed, "run": recipe.run}
+         "engine": recipe.spec.name, "seed": recipe.seed, "sources": recipe.digest, "run": recipe.run}
     )  # fmt: skip

@@ -1,17 +1,28 @@
-"""What a tileset says about itself, once for all its tiles: TileJSON 3.0, MBTiles 1.3 and PMTiles 3."""
+"""What a tileset says about itself, once for all its tiles: TileJSON 3.0, MBTiles 1.3 and PMTiles 3.
 
+Two names are our own in all of them, each one line of JSON as text: ``mapstyle`` says how the tiles were made, and
+``mapstyle_tiles`` what an output holds once it is whole: ``count`` tiles; their ``digest`` (the sum, modulo 2^128, of
+blake2b-128 over z in one byte, x and y from the north in four each, high byte first, and the tile's bytes); ``levels``,
+the rectangles of tiles that were asked for, ``[z, first column, first row, columns, rows]``; and ``about``, a digest of
+all other metadata, so that a change to them is seen.
+"""
+
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 
-from mapstyle.exports.encoding import TileFormat
+from mapstyle.exports.contents import CONTENTS, Contents, Part
+from mapstyle.exports.encoding import Kind, TileFormat
 from mapstyle.exports.parameters import clean
 from mapstyle.frame import MAX_LATITUDE, TILE, Frame, Grid
 
 Scheme = Literal["xyz", "tms"]
 
-_MBTILES_FORMATS = {"png": "png", "webp": "webp", "jpeg": "jpg"}
+FORMATS: Mapping[Kind, str] = {"png": "png", "webp": "webp", "jpeg": "jpg"}
+"""Kind of tile -> what TileJSON and MBTiles call it."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +80,33 @@ class Tileset:
         )
 
     @property
+    def side(self) -> int:
+        """Real pixels on the side of a tile."""
+        return self.tile_size * self.pixel_ratio
+
+    def grid(self, level: int) -> Grid:
+        """Give the grid on which a level's tiles lie."""
+        return Grid.web_mercator(level + (self.tile_size // TILE).bit_length() - 1, self.pixel_ratio)
+
+    def part(self, level: int) -> Part:
+        """Give the rectangle of tiles of a level that the bounds touch."""
+        world = 1 << level
+        west, south, east, north = self.bounds
+        left, right = (west + 180) / 360 * world, (east + 180) / 360 * world
+        right += world if right < left else 0
+        top, bottom = (_down(latitude) * world for latitude in (north, south))
+        # A box that ends on a tile's edge does not take the next one, whatever the last bit says.
+        first, upper = math.floor(left + 1e-9), min(max(math.floor(top + 1e-9), 0), world - 1)
+        columns = min(max(math.ceil(right - 1e-9) - first, 1), world)
+        lower = min(max(math.ceil(bottom - 1e-9), upper + 1), world)
+        return Part(level, first % world, upper, columns, lower - upper)
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The rectangles of tiles of all levels, the lowest first."""
+        return tuple(self.part(level) for level in range(self.minzoom, self.maxzoom + 1))
+
+    @property
     def view(self) -> tuple[float, float, int]:
         """Longitude, latitude and zoom of the first view, within the extent and the levels."""
         west, south, east, north = self.extent
@@ -81,13 +119,26 @@ class Tileset:
         )
 
 
-def tilejson(tileset: Tileset, url: str) -> dict[str, Any]:
-    """Give the TileJSON of tiles at ``url``, which holds ``{z}``, ``{x}`` and ``{y}``.
+@dataclass(frozen=True)
+class Held:
+    """What was written into an output.
+
+    Attributes:
+        count: how many tiles.
+        digest: of all of them, 32 hex digits.
+    """
+
+    count: int
+    digest: str
+
+
+def tilejson(tileset: Tileset, url: str, held: Held | None = None) -> dict[str, Any]:
+    """Give the TileJSON of tiles at ``url``, which holds ``{z}``, ``{x}`` and ``{y}``; ``held`` once they are whole.
 
     ``tileSize`` and ``pixelRatio`` are not of the standard; MapLibre takes the first, without which it would
     show tiles of 256 pixels at twice their size. ``vector_layers`` belongs to vector tiles alone (3.15).
     """
-    return {
+    words = {
         "tilejson": "3.0.0",
         "tiles": [url],
         **_words(tileset),
@@ -96,28 +147,30 @@ def tilejson(tileset: Tileset, url: str) -> dict[str, Any]:
         "center": list(tileset.view),
         "minzoom": tileset.minzoom,
         "maxzoom": tileset.maxzoom,
-        "format": _MBTILES_FORMATS[tileset.format.kind],
+        "format": FORMATS[tileset.format.kind],
     }
+    return words | _contents(tileset, held, words)
 
 
-def mbtiles_metadata(tileset: Tileset) -> dict[str, str]:
+def mbtiles_metadata(tileset: Tileset, held: Held | None = None) -> dict[str, str]:
     """Give the rows of the ``metadata`` table, MBTiles 1.3; rows of tiles are TMS whatever the folder's are."""
     words = {name: str(value) for name, value in _words(tileset).items()}
-    return {
-        **words,
+    words |= {
         "version": "1",  # of the tileset, a plain number here
-        "format": _MBTILES_FORMATS[tileset.format.kind],
+        "format": FORMATS[tileset.format.kind],
         "bounds": ",".join(f"{v:.10f}" for v in _whole_pixels(tileset)),
         "center": "{:.7f},{:.7f},{}".format(*tileset.view),
         "minzoom": str(tileset.minzoom),
         "maxzoom": str(tileset.maxzoom),
         "scheme": "tms",
     }
+    return words | _contents(tileset, held, words)
 
 
-def pmtiles_metadata(tileset: Tileset) -> dict[str, Any]:
+def pmtiles_metadata(tileset: Tileset, held: Held | None = None) -> dict[str, Any]:
     """Give the JSON of a PMTiles archive; bounds, centre, levels and kind of tile are in its header."""
-    return _words(tileset)
+    words = _words(tileset)
+    return words | _contents(tileset, held, words | pmtiles_header(tileset))
 
 
 def pmtiles_header(tileset: Tileset) -> dict[str, int]:
@@ -137,8 +190,7 @@ def pmtiles_header(tileset: Tileset) -> dict[str, int]:
 
 def _whole_pixels(tileset: Tileset) -> tuple[float, float, float, float]:
     """Widen the extent to whole pixels of the highest level: GDAL lays the first pixel where the bounds begin."""
-    level = tileset.maxzoom + (tileset.tile_size // TILE).bit_length() - 1
-    grid = Grid.web_mercator(level, tileset.pixel_ratio)
+    grid = tileset.grid(tileset.maxzoom)
     west, south, east, north = tileset.extent
     (left, top), (right, bottom) = grid.project(np.array([[west, north], [east, south]]))
     return Frame.covering(grid, left, top, right, bottom).lonlat_bounds()
@@ -160,3 +212,18 @@ def _words(tileset: Tileset) -> dict[str, Any]:
         "pixelRatio": tileset.pixel_ratio,
         "mapstyle": tileset.provenance,
     }
+
+
+def contents(tileset: Tileset, held: Held) -> Contents:
+    """Give what an output holds, before it is sealed with its other metadata."""
+    return Contents(tileset.parts, held.count, held.digest)
+
+
+def _contents(tileset: Tileset, held: Held | None, words: dict[str, Any]) -> dict[str, str]:
+    return {} if held is None else {CONTENTS: contents(tileset, held).sealed(words).as_json()}
+
+
+def _down(latitude: float) -> float:
+    """Give how far down the square world a latitude is, 0 to 1 (Snyder 1987, eq. 7-2)."""
+    latitude = min(max(latitude, -MAX_LATITUDE), MAX_LATITUDE)
+    return (1 - math.asinh(math.tan(math.radians(latitude))) / math.pi) / 2

@@ -1,21 +1,19 @@
-"""Write pyramids of tiles: a folder, MBTiles or PMTiles; nothing half-written ever has a tile's or archive's name."""
+"""Write pyramids of tiles: a folder, or one file; nothing half-written ever has a tile's or an output's name."""
 
 import contextlib
-import errno
-import hashlib
 import json
 import os
 import shutil
-import sqlite3
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
-
 from mapstyle.errors import OutputError, nearest
-from mapstyle.exports.picture import hidden_folder, place
-from mapstyle.exports.tilejson import Tileset, mbtiles_metadata, pmtiles_header, pmtiles_metadata, tilejson
+from mapstyle.exports.archives import Mbtiles, Pmtiles
+from mapstyle.exports.cog import Cog, check_size
+from mapstyle.exports.picture import hidden_folder
+from mapstyle.exports.spool import Tally, telling
+from mapstyle.exports.tilejson import Held, Tileset, tilejson
 
 METADATA = "metadata.json"
 """TileJSON of a folder of tiles; there once the folder is whole."""
@@ -23,8 +21,6 @@ UNFINISHED = ".unfinished.json"
 """The same, until then: a folder that has it may be gone on with."""
 
 _LAYOUT = ("tiles", "scheme", "bounds", "minzoom", "maxzoom", "tileSize", "pixelRatio")
-_MBTILES_ID = 0x4D504258  # "MPBX", the number that SQLite's magic.txt assigns to MBTiles
-_CACHE = -16_000  # KiB of pages that SQLite may hold, at most
 
 
 class TileSink(Protocol):
@@ -37,20 +33,23 @@ class TileSink(Protocol):
         """Make the output whole; :func:`open_tiles` calls it."""
 
 
-class _Folder:
+class Folder:
     """Files ``z/x/y``, each written beside and renamed; one that is there with the same bytes is left alone."""
 
     def __init__(self, path: Path, tileset: Tileset, work: Path) -> None:
         self._path = path
         self._tileset = tileset
         self._suffix = tileset.format.suffix
-        self._beside = work / "tile"
+        self._beside, self._ready = work / "tile", work / METADATA
+        with telling(path):
+            self._tally = Tally(work)
 
     def write(self, z: int, x: int, y: int, data: bytes) -> None:
         """Take one tile."""
         row = (1 << z) - 1 - y if self._tileset.scheme == "tms" else y
         file = self._path / str(z) / str(x) / f"{row}{self._suffix}"
-        with _telling(self._path):
+        with telling(self._path):
+            self._tally.add(z, x, y, data)
             if _holds(file, data):
                 return
             self._beside.write_bytes(data)
@@ -63,169 +62,38 @@ class _Folder:
                 os.replace(self._beside, file)
 
     def finish(self) -> None:
-        """Give the TileJSON its name."""
-        with _telling(self._path):
-            os.replace(self._path / UNFINISHED, self._path / METADATA)
+        """Remove tiles of earlier runs that did not come again, add the page that shows them, and say what there is."""
+        from mapstyle.exports.page import write_page
 
-
-class _Archive:
-    """Keeps tiles on disk until all are there, then writes one file in the order of its own addresses.
-
-    Peak disk is twice the tiles; memory does not grow with them, but for what :meth:`_pack` says.
-    """
-
-    def __init__(self, path: Path, tileset: Tileset, work: Path) -> None:
-        self._path = path
-        self._tileset = tileset
-        self._ready = work / "ready"
-        with _telling(path):
-            self._ready.mkdir()
-            self._spool = _Spool(work)
-
-    def write(self, z: int, x: int, y: int, data: bytes) -> None:
-        """Take one tile."""
-        with _telling(self._path):
-            self._spool.add(self._address(z, x, y), data)
-
-    def finish(self) -> None:
-        """Write the archive and put it in place."""
-        if not self._spool.count:
-            raise OutputError(f"{self._path}: there are no tiles to write; ask for an extent with at least one")
-        with _telling(self._path):
-            self._pack(self._ready / self._path.name)
-            place(self._ready, self._path)
+        with telling(self._path):
+            self._prune()
+            write_page(self._path, self._tileset)
+            told = _folder_json(self._tileset, self._tally.held())
+            self._ready.write_text(json.dumps(told, indent=1), encoding="ascii")
+            os.replace(self._ready, self._path / METADATA)
+            (self._path / UNFINISHED).unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Let go of the spool."""
-        self._spool.close()
+        """Let go of what is kept on disk."""
+        self._tally.close()
 
-    def _address(self, z: int, x: int, y: int) -> int:
-        raise NotImplementedError
-
-    def _pack(self, file: Path) -> None:
-        raise NotImplementedError
-
-
-class _Mbtiles(_Archive):
-    """MBTiles 1.3: SQLite, written in the order of its index, so that the same tiles give the same bytes."""
-
-    def _address(self, z: int, x: int, y: int) -> int:
-        return z << 56 | x << 28 | ((1 << z) - 1 - y)
-
-    def _pack(self, file: Path) -> None:
-        with contextlib.closing(_database(file)) as database:
-            database.execute(f"PRAGMA application_id = {_MBTILES_ID}")
-            database.execute("BEGIN")
-            database.execute("CREATE TABLE metadata (name text, value text)")
-            database.execute("CREATE UNIQUE INDEX name ON metadata (name)")
-            database.executemany("INSERT INTO metadata VALUES (?, ?)", mbtiles_metadata(self._tileset).items())
-            database.execute(
-                "CREATE TABLE tiles (zoom_level integer, tile_column integer, tile_row integer, tile_data blob)"
-            )
-            database.execute("CREATE UNIQUE INDEX tile_index ON tiles (zoom_level, tile_column, tile_row)")
-            low = (1 << 28) - 1
-            rows = (
-                (address >> 56, address >> 28 & low, address & low, self._spool.read(start, length))
-                for address, _, start, length in self._spool.tiles()
-            )
-            database.executemany("INSERT INTO tiles VALUES (?, ?, ?, ?)", rows)
-            database.execute("COMMIT")
+    def _prune(self) -> None:
+        for z, x, file in _level_files(self._path):
+            if file.suffix == self._suffix and file.stem.isdecimal():
+                y = (1 << z) - 1 - int(file.stem) if self._tileset.scheme == "tms" else int(file.stem)
+                if y < 0 or y >> 28 or (z, x, y) not in self._tally:
+                    file.unlink()
+                    with contextlib.suppress(OSError):  # others are in it
+                        file.parent.rmdir()
 
 
-class _Pmtiles(_Archive):
-    """PMTiles 3: equal tiles are stored once, and all lie along the curve of their addresses (``clustered``).
-
-    The library's directories are made in memory: about 200 bytes a tile.
-    """
-
-    def _address(self, z: int, x: int, y: int) -> int:
-        from pmtiles.tile import zxy_to_tileid
-
-        return zxy_to_tileid(z, x, y)
-
-    def _pack(self, file: Path) -> None:
-        # The library's Writer holds a digest of every tile and copies all tiles once more, through the system's
-        # temporary folder; its own last step takes a directory made from the spool just as well.
-        from pmtiles.tile import Compression, Entry, TileType
-        from pmtiles.writer import finalize_header
-
-        placed = np.full(self._spool.contents + 1, -1, np.int64)
-        entries: list[Any] = []
-        tiles = contents = end = 0
-        for address, content, _, length in self._spool.tiles():
-            if placed[content] < 0:
-                placed[content], end, contents = end, end + length, contents + 1
-            offset = int(placed[content])
-            last = entries[-1] if entries else None
-            if last is not None and last.offset == offset and last.tile_id + last.run_length == address:
-                last.run_length += 1
-            else:
-                entries.append(Entry(address, offset, length, 1))
-            tiles += 1
-        kind = {"png": TileType.PNG, "webp": TileType.WEBP, "jpeg": TileType.JPEG}[self._tileset.format.kind]
-        header = {"tile_type": kind, "tile_compression": Compression.NONE, **pmtiles_header(self._tileset)}
-        metadata = pmtiles_metadata(self._tileset)
-        finalize: Callable[..., tuple[bytes, ...]] = finalize_header  # it has no types of its own
-        head = finalize(header, tiles, entries, contents, metadata, clustered=True, tile_data_length=end)
-        with file.open("wb") as output:
-            output.writelines(head)
-            written = 0
-            for _, content, start, length in self._spool.tiles():
-                if placed[content] == written:  # contents were placed in this very order, each when it first came
-                    output.write(self._spool.read(start, length))
-                    written += length
-
-
-class _Spool:
-    """Tiles on disk by address: their bytes, equal ones once, in one file, and an index in SQLite."""
-
-    def __init__(self, work: Path) -> None:
-        self._data = (work / "tiles").open("w+b")
-        self._end = 0
-        self._index = _database(work / "index")
-        self._index.execute("BEGIN")
-        self._index.execute(
-            "CREATE TABLE contents (content INTEGER PRIMARY KEY, digest BLOB UNIQUE, start INTEGER, length INTEGER)"
-        )
-        self._index.execute("CREATE TABLE tiles (address INTEGER PRIMARY KEY, content INTEGER)")
-        self.contents = 0
-        self.count = 0
-
-    def add(self, address: int, data: bytes) -> None:
-        """Take one tile."""
-        digest = hashlib.blake2b(data, digest_size=16).digest()
-        found = self._index.execute("SELECT content FROM contents WHERE digest = ?", (digest,)).fetchone()
-        if found is None:
-            self._data.write(data)
-            row = (self.contents + 1, digest, self._end, len(data))
-            self._index.execute("INSERT INTO contents VALUES (?, ?, ?, ?)", row)
-            self._end += len(data)
-            self.contents += 1
-        content = self.contents if found is None else found[0]
-        self._index.execute("INSERT OR REPLACE INTO tiles VALUES (?, ?)", (address, content))
-        self.count += 1
-
-    def tiles(self) -> Iterator[tuple[int, int, int, int]]:
-        """Give address, number of the content, where it starts and its length, by ascending address."""
-        self._data.flush()
-        return self._index.execute(
-            "SELECT address, content, start, length FROM tiles CROSS JOIN contents USING (content) ORDER BY address"
-        )
-
-    def read(self, start: int, length: int) -> bytes:
-        """Give bytes back, of a tile that :meth:`tiles` named."""
-        data = os.pread(self._data.fileno(), length, start)
-        assert len(data) == length, "the spool is nobody else's"
-        return data
-
-    def close(self) -> None:
-        """Let go of the files."""
-        self._index.close()
-        with contextlib.suppress(OSError):  # a full disk has been told already
-            self._data.close()
-
-
-TILE_SINKS: Mapping[str, type[Any]] = {"": _Folder, ".mbtiles": _Mbtiles, ".pmtiles": _Pmtiles}
+TILE_SINKS: Mapping[str, type[Any]] = {
+    "": Folder,
+    ".mbtiles": Mbtiles,
+    ".pmtiles": Pmtiles,
+    ".tif": Cog,
+    ".tiff": Cog,
+}
 """Suffix of an output -> what writes it; none is a folder."""
 
 
@@ -235,9 +103,9 @@ def check_tiles(path: Path, tileset: Tileset, overwrite: bool = False) -> None:
     A folder that a run of the very same tileset has left unfinished is not refused: it is gone on with.
 
     Raises:
-        OutputError: unknown suffix, existing output, missing or unwritable folder.
+        OutputError: unknown suffix, existing output, missing or unwritable folder, or too large a picture.
     """
-    folder = _is_folder(path)
+    folder = is_folder(path)
     if not folder and path.is_dir():
         raise OutputError(f"{path}: is a folder; give the name of a file in it")
     if not folder and path.exists() and not overwrite:
@@ -246,11 +114,13 @@ def check_tiles(path: Path, tileset: Tileset, overwrite: bool = False) -> None:
         raise OutputError(f"{path.parent}: there is no such folder; make it first")
     written = path if folder and path.exists() else path.parent
     if folder and path.exists() and not path.is_dir():
-        raise OutputError(f"{path}: is a file; name a folder, or end the name in .mbtiles or .pmtiles")
+        raise OutputError(f"{path}: is a file; name a folder, or end the name in .mbtiles, .pmtiles or .tif")
     if not os.access(written, os.W_OK | os.X_OK):
         raise OutputError(f"{written}: this folder cannot be written; choose another with -o")
     if folder and path.exists():
         _check_folder(path, tileset, overwrite)
+    if not folder and TILE_SINKS[path.suffix.lower()] is Cog:
+        check_size(path, tileset)
 
 
 @contextlib.contextmanager
@@ -263,22 +133,20 @@ def open_tiles(path: Path, tileset: Tileset, overwrite: bool = False) -> Iterato
         OutputError: see :func:`check_tiles`; also a full disk, or a folder that vanished.
     """
     check_tiles(path, tileset, overwrite)
-    if _is_folder(path):
-        with _telling(path):
+    folder = is_folder(path)
+    if folder:
+        with telling(path):
             path.mkdir(exist_ok=True)
-        with hidden_folder(path) as work:
+    kind = Folder if folder else TILE_SINKS[path.suffix.lower()]
+    with hidden_folder(path if folder else path.parent) as work:
+        if folder:
             _begin_folder(path, tileset, work)
-            folder = _Folder(path, tileset, work)
-            yield folder
-            folder.finish()
-    else:
-        kind = TILE_SINKS[path.suffix.lower()]
-        with hidden_folder(path.parent) as work, contextlib.closing(kind(path, tileset, work)) as archive:
-            yield archive
-            archive.finish()
+        with contextlib.closing(kind(path, tileset, work)) as sink:
+            yield sink
+            sink.finish()
 
 
-def _is_folder(path: Path) -> bool:
+def is_folder(path: Path) -> bool:
     """Tell a folder from an archive by the name; a folder that is there may have any."""
     suffix = path.suffix.lower()
     if suffix not in TILE_SINKS and not path.is_dir():
@@ -289,8 +157,22 @@ def _is_folder(path: Path) -> bool:
     return suffix not in TILE_SINKS or not suffix
 
 
-def _folder_json(tileset: Tileset) -> dict[str, Any]:
-    return tilejson(tileset, f"{{z}}/{{x}}/{{y}}{tileset.format.suffix}")
+def _folder_json(tileset: Tileset, held: Held | None = None) -> dict[str, Any]:
+    return tilejson(tileset, f"{{z}}/{{x}}/{{y}}{tileset.format.suffix}", held)
+
+
+def _level_files(path: Path) -> Iterator[tuple[int, int, Path]]:
+    """Give the files that lie where a folder's tiles do, with level and column."""
+    for level in path.iterdir():
+        for column in level.iterdir() if _numbers(level, 24) else ():
+            for file in column.iterdir() if _numbers(column, 1 << 28) else ():
+                yield int(level.name), int(column.name), file
+
+
+def _numbers(folder: Path, most: int) -> bool:
+    name = folder.name
+    fits = name.isascii() and name.isdecimal() and len(name) < 10 and int(name) <= most
+    return fits and folder.is_dir() and not folder.is_symlink()
 
 
 def _check_folder(path: Path, tileset: Tileset, overwrite: bool) -> None:
@@ -307,7 +189,7 @@ def _check_folder(path: Path, tileset: Tileset, overwrite: bool) -> None:
 def _begin_folder(path: Path, tileset: Tileset, work: Path) -> None:
     """Note that tiles are being written, and remove those that the new ones would not replace."""
     mine = _folder_json(tileset)
-    with _telling(path):
+    with telling(path):
         for name in (UNFINISHED, METADATA):
             told = _read_json(path / name)
             if told is not None and any(told.get(key) != mine[key] for key in _LAYOUT):
@@ -333,28 +215,3 @@ def _holds(file: Path, data: bytes) -> bool:
         return file.stat().st_size == len(data) and file.read_bytes() == data
     except FileNotFoundError:
         return False
-
-
-def _database(file: Path) -> sqlite3.Connection:
-    """Open a new database that is thrown away when anything fails, and so needs no journal."""
-    database = sqlite3.connect(file, isolation_level=None)
-    for setting in ("page_size = 4096", "journal_mode = OFF", "synchronous = OFF", "locking_mode = EXCLUSIVE"):
-        database.execute(f"PRAGMA {setting}")
-    database.execute(f"PRAGMA cache_size = {_CACHE}")
-    return database
-
-
-@contextlib.contextmanager
-def _telling(path: Path) -> Iterator[None]:
-    """Turn trouble with the disk into one line."""
-    try:
-        yield
-    except (OSError, sqlite3.Error) as error:
-        number = error.errno if isinstance(error, OSError) else None
-        if number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or "disk is full" in str(error):
-            told = "the disk is full; free some room or choose another place with -o"
-        elif number == errno.ENOENT or not path.parent.is_dir():
-            told = "its folder vanished meanwhile; make it again and repeat the command"
-        else:
-            told = f"cannot be written: {(isinstance(error, OSError) and error.strerror) or error}"
-        raise OutputError(f"{path}: {told}") from None

@@ -1,6 +1,7 @@
 """Pyramids of tiles are read back by readers that are not ours, and are whole or not there."""
 
 import errno
+import hashlib
 import io
 import json
 import math
@@ -18,21 +19,26 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 from pmtiles.reader import MmapSource, Reader, all_tiles
 from pmtiles.tile import Compression, TileType
 from rasterio.windows import Window
 
+from mapstyle.batch.plan import TileGrid, plan
 from mapstyle.errors import OutputError
-from mapstyle.exports import tiles as module
+from mapstyle.exports import archives, spool
+from mapstyle.exports.contents import CONTENTS, Contents
 from mapstyle.exports.encoding import TileFormat, encode
+from mapstyle.exports.page import PAGE
 from mapstyle.exports.tilejson import Tileset
-from mapstyle.exports.tiles import METADATA, TILE_SINKS, UNFINISHED, check_tiles, open_tiles
+from mapstyle.exports.tiles import METADATA, UNFINISHED, check_tiles, open_tiles
 from mapstyle.frame import Frame, Grid
 
 LEVELS = (12, 13)
 BOUNDS = (2.11, 54.22, 2.29, 54.29)
-OUTPUTS = [f"map{suffix}" for suffix in TILE_SINKS]
+OUTPUTS = ["map", "map.mbtiles", "map.pmtiles"]  # what keeps tiles as they are; test_cog_tiles.py has the rest
 ARCHIVES = ["map.mbtiles", "map.pmtiles"]
 TILESET = Tileset(
     "Town", "A town", "© Nobody", BOUNDS, (2.2, 54.25, 13), *LEVELS, 256, 1, TileFormat(), "xyz", "ink", '{"seed": 7}'
@@ -195,13 +201,82 @@ def test_a_folder_says_what_it_is(tmp_path):
     assert told["tiles"] == ["{z}/{x}/{y}.png"]
     z, x, y = next(iter(town()))
     assert (path / told["tiles"][0].format(z=z, x=x, y=y)).read_bytes() == town()[z, x, y]
-    assert sorted(f.name for f in path.iterdir()) == ["12", "13", METADATA]
+    assert sorted(f.name for f in path.iterdir()) == ["12", "13", PAGE, METADATA]
 
 
 def test_rows_of_a_tms_folder_count_from_the_south(tmp_path):
     path = write(tmp_path / "map", town(), replace(TILESET, scheme="tms"))
     assert {(z, x, (1 << z) - 1 - y): data for (z, x, y), data in read(path).items()} == town()
     assert json.loads((path / METADATA).read_text())["scheme"] == "tms"
+
+
+def told(path: Path) -> Contents:
+    """Read what an output says it holds, without our code."""
+    if path.suffix == ".pmtiles":
+        with path.open("rb") as file:
+            return Contents.from_json(Reader(MmapSource(file)).metadata()[CONTENTS])
+    if path.suffix == ".mbtiles":
+        with sqlite3.connect(path) as database:
+            return Contents.from_json(dict(database.execute("SELECT name, value FROM metadata"))[CONTENTS])
+    return Contents.from_json(json.loads((path / METADATA).read_text())[CONTENTS])
+
+
+@pytest.mark.parametrize("output", OUTPUTS)
+def test_an_output_says_how_many_tiles_it_has_and_their_digest(tmp_path, output):
+    tiles = town()
+    said = told(write(tmp_path / output, shuffled(tiles, 5)))
+    total = 0
+    for (z, x, y), data in tiles.items():
+        head = z.to_bytes(1, "big") + x.to_bytes(4, "big") + y.to_bytes(4, "big")
+        total += int.from_bytes(hashlib.blake2b(head + data, digest_size=16).digest(), "big")
+    assert (said.count, said.digest) == (len(tiles), f"{total % 2**128:032x}")
+    assert [(p.level, *t) for p in said.parts for t in p.tiles()] == sorted(tiles, key=lambda t: (t[0], t[2], t[1]))
+
+
+@pytest.mark.parametrize("output", OUTPUTS)
+def test_the_digest_counts_a_tile_as_it_came_last(tmp_path, output):
+    tiles = town()
+    with open_tiles(tmp_path / output, TILESET) as sink:
+        for address in tiles:
+            sink.write(*address, b"first")
+        for address, data in tiles.items():
+            sink.write(*address, data)
+    assert told(tmp_path / output) == told(write(tmp_path / f"once{output}", shuffled(tiles, 3)))
+
+
+def test_all_outputs_of_a_run_tell_of_the_same_tiles(tmp_path):
+    said = [told(write(tmp_path / output, town())) for output in OUTPUTS]
+    assert len({(s.parts, s.count, s.digest) for s in said}) == 1
+
+
+@given(
+    st.floats(-180, 180), st.floats(1e-6, 360), st.floats(-89, 89), st.floats(1e-6, 60), st.integers(0, 22),
+    st.booleans(),
+)  # fmt: skip
+def test_what_is_promised_is_what_is_planned(west, width, south, height, level, snap):
+    if snap:  # onto the edges of tiles
+        west, width = round(west / 360 * 1024) * 360 / 1024, max(round(width / 360 * 1024), 1) * 360 / 1024
+    bounds = (west, south, west + min(width, 360), min(south + height, 89.9))
+    (planned,) = plan(bounds, range(level, level + 1), TileGrid()).parts
+    part = replace(TILESET, bounds=bounds).part(level)
+    world = 1 << level
+    assert part.column == planned.columns[0] % world
+    assert (part.columns, part.row, part.rows) == (
+        planned.columns[1] - planned.columns[0], planned.rows[0], planned.rows[1] - planned.rows[0],
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("scheme", ["xyz", "tms"])
+def test_a_folder_keeps_no_tile_of_an_earlier_run_that_did_not_come_again(tmp_path, scheme):
+    tileset = replace(TILESET, scheme=scheme)
+    path = write(tmp_path / "map", town(), tileset)
+    (path / "12" / "letter.txt").write_text("mine")
+    fewer = dict(list(town().items())[5:])
+    write(path, fewer, tileset, overwrite=True)
+    flip = {(z, x, (1 << z) - 1 - y if scheme == "tms" else y): data for (z, x, y), data in fewer.items()}
+    (path / "12" / "letter.txt").unlink()
+    assert read(path) == flip
+    assert told(path).count == len(fewer)
 
 
 @pytest.mark.skipif(not shutil.which("gdalinfo"), reason="install gdal-bin to have GDAL's own program read tiles")
@@ -272,7 +347,7 @@ def test_a_folder_of_other_things_is_never_touched(tmp_path):
 
 @pytest.mark.parametrize(
     ("output", "why"),
-    [("map.zip", "no known kind of tiles.*Known: .mbtiles, .pmtiles"), ("gone/map.pmtiles", "make it first"),
+    [("map.zip", "no known kind of tiles.*Known: .mbtiles, .pmtiles, .tif, .tiff"), ("gone/map.pmtiles", "make it first"),
      ("gone/map", "make it first"), ("folder.mbtiles", "is a folder"), ("file", "is a file")],
 )  # fmt: skip
 def test_what_cannot_be_written_is_refused_before_anything_is_painted(tmp_path, output, why):
@@ -323,7 +398,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(tmp_path, outpu
         for i, (address, data) in enumerate(tiles.items()):
             if i == 5:
                 monkeypatch.setattr(Path, "write_bytes", full)
-                monkeypatch.setattr(module.os, "pread", full)
+                monkeypatch.setattr(spool.os, "pread", full)
             sink.write(*address, data)
     assert "\n" not in str(told.value)
     monkeypatch.undo()
@@ -335,14 +410,14 @@ def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(tmp_path, outpu
 
 
 def test_a_disk_that_sqlite_finds_full_is_the_same_line(tmp_path, monkeypatch):
-    made = module._database
+    made = spool.database
 
     def small(file):
         database = made(file)
         database.execute("PRAGMA max_page_count = 6")
         return database
 
-    monkeypatch.setattr(module, "_database", small)
+    monkeypatch.setattr(archives, "database", small)
     with pytest.raises(OutputError, match="the disk is full; free some room"):
         write(tmp_path / "map.mbtiles", town())
     assert not list(tmp_path.iterdir())
@@ -368,10 +443,10 @@ import os, signal, sys
 from pathlib import Path
 from mapstyle.exports.encoding import TileFormat
 from mapstyle.exports.tilejson import Tileset
-from mapstyle.exports import tiles
+from mapstyle.exports import archives, tiles
 where = sys.argv[2]
 if where == "finish":
-    tiles.place = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+    archives.place = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 tileset = Tileset("Town", "", "", (-180, -85, 180, 85), (0, 0, 5), 5, 5, 256, 1, TileFormat(), "xyz", "ink", "{}")
 with tiles.open_tiles(Path(sys.argv[1]), tileset) as sink:
     for i in range(200):
