@@ -250,6 +250,36 @@ class Frame:
             yield part, replace(part, column=start % turn)
 
 
+def cover_tiles(bounds: tuple[float, float, float, float], level: int) -> tuple[int, int, int, int]:
+    """Cover a box with the web's tiles of a level.
+
+    Args:
+        bounds: west, south, east, north in degrees; a box across the antimeridian has an east beyond 180, or west of
+            its west.
+        level: 0 or more.
+
+    Returns:
+        First column, within the world; first row; how many columns, those beyond the world's right edge going on at its
+        left; how many rows. At least one tile.
+    """
+    world = 1 << level
+    west, south, east, north = bounds
+    left, right = (west + 180) / 360 * world, (east + 180) / 360 * world
+    right += world if right < left else 0
+    top, bottom = (_down(latitude) * world for latitude in (north, south))
+    # A box that ends on a tile's edge does not take the next one, whatever the last bit says.
+    first, upper = math.floor(left + 1e-9), min(max(math.floor(top + 1e-9), 0), world - 1)
+    columns = min(max(math.ceil(right - 1e-9) - first, 1), world)
+    lower = min(max(math.ceil(bottom - 1e-9), upper + 1), world)
+    return first % world, upper, columns, lower - upper
+
+
+def _down(latitude: float) -> float:
+    """Give how far down the square world a latitude is, 0 to 1 (Snyder 1987, eq. 7-2)."""
+    latitude = min(max(latitude, -MAX_LATITUDE), MAX_LATITUDE)
+    return (1 - math.asinh(math.tan(math.radians(latitude))) / math.pi) / 2
+
+
 def _cuts(start: int, end: int, step: int) -> Iterator[tuple[int, int]]:
     while start < end:
         stop = min(end, (start // step + 1) * step)

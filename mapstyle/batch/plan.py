@@ -1,6 +1,5 @@
 """The plan of a tile job: which tiles there are, in which blocks they are made, and in which order."""
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -8,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mapstyle.errors import JobError
-from mapstyle.frame import MAX_LATITUDE, TILE, Frame, Grid
+from mapstyle.frame import TILE, Frame, Grid, cover_tiles
 
 SIDE = 1024
 """Logical pixels on the side of a block, unless the engine likes larger ones: 4 x 4 tiles of 256."""
@@ -227,9 +226,7 @@ def plan(bounds: Bounds, levels: range, grid: TileGrid, shrink: bool = False) ->
     """
     if len(levels) == 0 or levels[0] < 0 or levels[-1] > MAX_LEVEL:
         raise JobError(f"levels go from 0 to {MAX_LEVEL}, the lower one first, as in --zoom 8-15")
-    west, south, east, north = bounds
-    south, north = max(south, -MAX_LATITUDE), min(north, MAX_LATITUDE)
-    parts = tuple(_cover(west, south, east, north, level) for level in levels)
+    parts = tuple(_cover(bounds, level) for level in levels)
     shrunk = frozenset(level for level in levels if shrink and (levels[-1] - level) % EACH)
     made = [parts[0]]
     for part in parts[1:]:
@@ -261,6 +258,14 @@ def _twice(ends: tuple[int, int]) -> tuple[int, int]:
     return 2 * ends[0], 2 * ends[1]
 
 
+def side_for(field: int) -> int:
+    """Give the side of blocks for an engine that paints fields of so many logical pixels; 0 when any will do.
+
+    Two fields by two, so that one is inked, lettered and encoded while the next is painted.
+    """
+    return -(-max(2 * field, SIDE) // SIDE) * SIDE
+
+
 def hilbert_order(columns: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.int64]:
     """Give all pairs of columns and rows in the order of the Hilbert curve through the world.
 
@@ -284,17 +289,6 @@ def hilbert_order(columns: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArra
     return np.column_stack([c[order], r[order]])
 
 
-def _cover(west: float, south: float, east: float, north: float, level: int) -> Tiles:
-    world = 1 << level
-    left, right = (west + 180) / 360 * world, (east + 180) / 360 * world
-    top, bottom = (_row(latitude) * world for latitude in (north, south))
-    # A box that ends on a tile's edge does not take the next one, whatever the last bit says.
-    first, last = math.floor(left + 1e-9), max(math.ceil(right - 1e-9), math.floor(left + 1e-9) + 1)
-    upper = min(max(math.floor(top + 1e-9), 0), world - 1)
-    lower = min(max(math.ceil(bottom - 1e-9), upper + 1), world)
-    return Tiles(level, (first, min(last, first + world)), (upper, lower))
-
-
-def _row(latitude: float) -> float:
-    """Give how far down the square world a latitude is, 0 to 1 (Snyder 1987, eq. 7-2)."""
-    return (1 - math.asinh(math.tan(math.radians(latitude))) / math.pi) / 2
+def _cover(bounds: Bounds, level: int) -> Tiles:
+    column, row, columns, rows = cover_tiles(bounds, level)
+    return Tiles(level, (column, column + columns), (row, row + rows))

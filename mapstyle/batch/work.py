@@ -4,12 +4,13 @@ import json
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import TypeAdapter, ValidationError
 
 from mapstyle import __version__
 from mapstyle.batch.ledger import DONE, FAILED, Entry
@@ -22,12 +23,15 @@ from mapstyle.drawn import digest_drawn, digest_labels
 from mapstyle.engines.base import EngineSpec
 from mapstyle.errors import JobError
 from mapstyle.exports.encoding import TileFormat, decode, encode
+from mapstyle.exports.picture import write_text
 from mapstyle.fingerprint import fingerprint
 from mapstyle.frame import Frame
 from mapstyle.image import MapImage
 from mapstyle.job import Data
 from mapstyle.labels import HALO_REACH
+from mapstyle.making import Making
 from mapstyle.pipeline import CALM_REACH, Pipeline, Words
+from mapstyle.plain import SQUARE
 from mapstyle.sources.level_index import LevelIndex
 from mapstyle.style import Style
 
@@ -127,6 +131,7 @@ class Worker:
         self._pipelines: dict[int, Pipeline] = {}
         self._look = fingerprint(recipe.parts)
         self._whole: set[str] = set()
+        self._told: bool | None = None
         # A model's process has cores to itself that ink and letter what is painted while the GPU goes on.
         self._helpers = HELPERS if recipe.spec.block else 1
 
@@ -143,10 +148,21 @@ class Worker:
         if painted:
             self._store.put(name, self._make(task, wanted))
             self._whole.add(name)
+            self._tell_making(block.level)
         spent = time.perf_counter() - begun
         return Entry(
             block, DONE, name, task.run, spent, "", fingerprint(wanted), json.dumps(_short(drawn)), painted=painted
         )
+
+    def _tell_making(self, level: int) -> None:
+        """Note beside the store how a model paints; one block that was painted otherwise than said counts for all."""
+        pipeline = self._pipelines[level]
+        if pipeline.loaded is None or (making := pipeline.making) is None or making.exact == self._told:
+            return
+        before = read_making(self._recipe)
+        making = replace(making, exact=making.exact and (before is None or before.exact))
+        write_text(_making_file(self._recipe), json.dumps(asdict(making)))
+        self._told = making.exact
 
     def _has(self, name: str) -> bool:
         """Tell whether a block is finished and whole; plain ground is asked for again and again."""
@@ -167,7 +183,8 @@ class Worker:
         labels = pipeline.labels(around.pad(CALM_REACH) if "calm" in needs else region)
         plain = pipeline.plain
         if plain is not None and (kind := plain.whole(frame)) is not None and not pipeline.labels(region):
-            return block.level, {"plain": kind}
+            side = SQUARE * frame.grid.pixel_ratio
+            return (block.level, frame.column % side, frame.row % side, frame.shape), {"plain": kind}
         reach = read_reach(frame.grid.level)
         drawn = digest_drawn(pipeline.layers, around, labels, self._recipe.style.levels, needs, reach)
         return block, {**drawn, "plain": [] if plain is None else plain.pattern(frame)}
@@ -234,6 +251,21 @@ class Worker:
         if data.digest != self._recipe.digest:
             raise ChangedError(_CHANGED)
         return data
+
+
+def read_making(recipe: Recipe) -> Making | None:
+    """Tell how a model has painted in this run; None when none has."""
+    try:
+        return _MAKING.validate_json(_making_file(recipe).read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
+def _making_file(recipe: Recipe) -> Path:
+    return recipe.store.with_name(f"making-{recipe.run}.json")
+
+
+_MAKING: TypeAdapter[Making] = TypeAdapter(Making)
 
 
 def _opaque(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:

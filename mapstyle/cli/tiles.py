@@ -89,7 +89,7 @@ def tiles(
     price: Price = None,
 ) -> None:
     """Make a tile pyramid. The same command again goes on where it stopped, and paints only what has changed."""
-    from mapstyle.batch.plan import TileGrid, plan
+    from mapstyle.batch.plan import TileGrid, plan, side_for
     from mapstyle.batch.work import Recipe
     from mapstyle.choice import EngineChoice, choose_engine
     from mapstyle.cli import tiling
@@ -110,10 +110,8 @@ def tiles(
     data = open_data(sources or (), talk)
     box = find_extent(Where(extent, place, around, radius), HowLarge(), data).degrees()
     spec, why = choose_engine(look, EngineChoice(engine.value), device, cache_folder())
-    # Several fields of a model, so that one is finished while the next is painted; whole squares of plain ground.
-    side = -(-max(2 * spec.block, 1024) // 1024) * 1024
     shrink = spec.block > 0 if pyramid is PyramidWay.AUTO else pyramid is PyramidWay.SHRINK
-    job = plan(box, levels, TileGrid(tile_size, pixel_ratio, side), shrink)
+    job = plan(box, levels, TileGrid(tile_size, pixel_ratio, side_for(spec.block)), shrink)
     devices = spec.devices if device == "auto" else ()
     home = tiling.store_folder(outputs[0])
     # A file names itself relative to where the command was given; workers begin elsewhere.
@@ -126,8 +124,8 @@ def tiles(
     tileset = _tileset(recipe, box, title or look.title, "" if credit == "none" else credit, tms)
     whole = tiling.TileJob(
         recipe, tileset, tuple(outputs), home, tuple(f for s in sources or () for f in source_files(s)), why,
-        workers or (0 if ray else max(1, len(devices)) if spec.block else cores()), devices, ray, retry_failed, changed_only,
-        overwrite,
+        workers or (0 if ray else max(1, len(devices)) if spec.block else cores()), devices, ray, retry_failed,
+        changed_only, overwrite,
     )  # fmt: skip
     tiling.check_outputs(whole)
     tiling.describe(whole, talk)

@@ -4,7 +4,7 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -17,9 +17,10 @@ from mapstyle.batch.local import ATTEMPTS, Here, Local
 from mapstyle.batch.plan import Block, Plan
 from mapstyle.batch.run import Executor, Report, Run, Stamps
 from mapstyle.batch.store import BlockStore
-from mapstyle.batch.work import Recipe, Task, Worker
+from mapstyle.batch.work import Recipe, Task, Worker, read_making
 from mapstyle.cli.talk import Talk
 from mapstyle.errors import JobError
+from mapstyle.exports.metadata import SOURCE_TYPES, source_type
 from mapstyle.exports.tilejson import Tileset
 from mapstyle.exports.tiles import check_tiles, open_tiles
 
@@ -108,7 +109,9 @@ def make(job: TileJob, talk: Talk) -> Report:
             talk.say(f"note: {len(broken)} finished blocks were damaged on disk; they are painted again")
         else:
             raise JobError(f"{job.recipe.store}: finished blocks are damaged there again and again; is the disk sound?")
-        write_outputs(job.plan, job.tileset, job.outputs, ledger, BlockStore(job.recipe.store), job.overwrite, talk)
+        tileset = replace(job.tileset, provenance=provenance(job.recipe))
+        keep_job(ledger, job.plan, tileset)  # how a model painted is known only now
+        write_outputs(job.plan, tileset, job.outputs, ledger, BlockStore(job.recipe.store), job.overwrite, talk)
         Run(job.recipe, ledger).sweep()
     finally:
         ledger.release()
@@ -140,10 +143,15 @@ def write_outputs(
         change: encodes tiles anew.
     """
     known = ledger.fact("outputs").splitlines()
+    replaced = [overwrite or str(path.absolute()) in known for path in outputs]
+    for path, replace_it in zip(outputs, replaced, strict=True):
+        check_tiles(path, tileset, replace_it)
+    # From now on they are ours: what a killed run leaves of them may be replaced by the next.
+    ledger.tell(outputs="\n".join(sorted({*known, *(str(path.absolute()) for path in outputs)})))
     with ExitStack() as stack:
         sinks = [
-            stack.enter_context(open_tiles(path, tileset, overwrite or str(path.absolute()) in known))
-            for path in outputs
+            stack.enter_context(open_tiles(path, tileset, replace_it))
+            for path, replace_it in zip(outputs, replaced, strict=True)
         ]
 
         def write(kind: str, level: int, column: int, row: int, data: bytes) -> None:
@@ -158,10 +166,7 @@ def write_outputs(
                 advance.step()
 
             gather(plan, ledger, store, count)
-    ledger.tell(
-        outputs="\n".join(sorted({*known, *(str(path.absolute()) for path in outputs)})),
-        written="\n".join(f"{path.absolute()}\t{tileset.format.model_dump_json()}" for path in outputs),
-    )
+    ledger.tell(written="\n".join(f"{path.absolute()}\t{tileset.format.model_dump_json()}" for path in outputs))
     for output in outputs:
         talk.result(str(output))
 
@@ -306,8 +311,12 @@ def clock(seconds: float) -> str:
 
 
 def provenance(recipe: Recipe) -> str:
-    """Say, as one line of JSON, how tiles are made."""
-    return json.dumps(
-        {"software": f"mapstyle {__version__}", "style": recipe.style.name, "style_digest": recipe.style.digest,
-         "engine": recipe.spec.name, "seed": recipe.seed, "sources": recipe.digest, "run": recipe.run}
-    )  # fmt: skip
+    """Say, as one line of JSON, how tiles are made; and that a model has painted them, once it has."""
+    made: dict[str, object] = {
+        "software": f"mapstyle {__version__}", "style": recipe.style.name, "style_digest": recipe.style.digest,
+        "engine": recipe.spec.name, "seed": recipe.seed, "sources": recipe.digest, "run": recipe.run,
+    }  # fmt: skip
+    making = read_making(recipe)
+    if making is not None:
+        made |= {"digital_source_type": SOURCE_TYPES + source_type(making), "making": asdict(making)}
+    return json.dumps(made)

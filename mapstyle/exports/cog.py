@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mapstyle.errors import OutputError
+from mapstyle.exports.cog_end import check_end
 from mapstyle.exports.contents import CONTENTS, Part
 from mapstyle.exports.parameters import clean
 from mapstyle.exports.picture import place
@@ -34,7 +35,6 @@ MARK = b'<Item name="MAPSTYLE_DIGEST">'
 _CACHE = 64  # MB of blocks that GDAL may hold
 _UNKNOWN = "0" * 32
 _BLOCK = 256
-_WHERE = ("OFFSET", "SIZE")
 
 
 def own_frames(part: Part, size: int, pixel_ratio: int, minzoom: int) -> list[Frame]:
@@ -125,7 +125,7 @@ class Cog:
                 self._shrink(self._files[own - 1], self._frames[own - 1])
                 self._check_written(own)
                 self._copy(self._ready / self._path.name)
-                _check_end(self._ready / self._path.name)
+                check_end(self._ready / self._path.name)
             _seal(self._ready / self._path.name)
             place(self._ready, self._path)
 
@@ -216,27 +216,8 @@ class Cog:
              num_threads="2", **how)  # fmt: skip
 
 
-def _check_end(file: Path) -> None:
-    """Make sure that the last blocks are written: here too, GDAL does not say so when it closes a file."""
-    import rasterio
-
-    size = file.stat().st_size
-    with rasterio.open(file) as dataset:
-        for shape, level in zip(image_shapes(dataset), [None, *range(len(dataset.overviews(1)))], strict=True):
-            last = f"{(shape[1] - 1) // SMALLEST}_{(shape[0] - 1) // SMALLEST}"
-            start, length = (dataset.get_tag_item(f"BLOCK_{what}_{last}", "TIFF", 1, level) for what in _WHERE)
-            if start is None or int(start) + int(length) > size:
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-
 def _frames(tileset: Tileset) -> list[Frame]:
     return own_frames(tileset.part(tileset.maxzoom), tileset.tile_size, tileset.pixel_ratio, tileset.minzoom)
-
-
-def image_shapes(dataset: Any) -> list[tuple[int, int]]:
-    """Give height and width of an open COG's images, the largest first."""
-    first = dataset.shape
-    return [first, *((-(-first[0] // n), -(-first[1] // n)) for n in dataset.overviews(1))]
 
 
 def file_digest(file: Path) -> tuple[str, str, int]:

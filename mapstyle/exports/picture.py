@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
 from mapstyle.errors import OutputError, nearest
+from mapstyle.exports.cog_end import BLOCK, check_end
 from mapstyle.exports.metadata import Provenance, aux_xml, world_file
 from mapstyle.exports.parameters import clean
 from mapstyle.frame import Frame
@@ -230,8 +231,9 @@ class GeoTiffSink:
         with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True, GDAL_CACHEMAX=256):
             copy(
                 self._raw, folder / name, driver="COG", compress="DEFLATE", predictor="YES", level=3,
-                blocksize=512, overview_resampling="AVERAGE", bigtiff="IF_SAFER", num_threads="2",
+                blocksize=BLOCK, overview_resampling="AVERAGE", bigtiff="IF_SAFER", num_threads="2",
             )  # fmt: skip
+        check_end(folder / name)
         self._raw.unlink()
 
 

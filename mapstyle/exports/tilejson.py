@@ -7,7 +7,6 @@ the rectangles of tiles that were asked for, ``[z, first column, first row, colu
 all other metadata, so that a change to them is seen.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -17,7 +16,7 @@ import numpy as np
 from mapstyle.exports.contents import CONTENTS, Contents, Part
 from mapstyle.exports.encoding import Kind, TileFormat
 from mapstyle.exports.parameters import clean
-from mapstyle.frame import MAX_LATITUDE, TILE, Frame, Grid
+from mapstyle.frame import MAX_LATITUDE, TILE, Frame, Grid, cover_tiles
 
 Scheme = Literal["xyz", "tms"]
 
@@ -90,16 +89,7 @@ class Tileset:
 
     def part(self, level: int) -> Part:
         """Give the rectangle of tiles of a level that the bounds touch."""
-        world = 1 << level
-        west, south, east, north = self.bounds
-        left, right = (west + 180) / 360 * world, (east + 180) / 360 * world
-        right += world if right < left else 0
-        top, bottom = (_down(latitude) * world for latitude in (north, south))
-        # A box that ends on a tile's edge does not take the next one, whatever the last bit says.
-        first, upper = math.floor(left + 1e-9), min(max(math.floor(top + 1e-9), 0), world - 1)
-        columns = min(max(math.ceil(right - 1e-9) - first, 1), world)
-        lower = min(max(math.ceil(bottom - 1e-9), upper + 1), world)
-        return Part(level, first % world, upper, columns, lower - upper)
+        return Part(level, *cover_tiles(self.bounds, level))
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -156,6 +146,7 @@ def mbtiles_metadata(tileset: Tileset, held: Held | None = None) -> dict[str, st
     """Give the rows of the ``metadata`` table, MBTiles 1.3; rows of tiles are TMS whatever the folder's are."""
     words = {name: str(value) for name, value in _words(tileset).items()}
     words |= {
+        "type": "baselayer",
         "version": "1",  # of the tileset, a plain number here
         "format": FORMATS[tileset.format.kind],
         "bounds": ",".join(f"{v:.10f}" for v in _whole_pixels(tileset)),
@@ -169,7 +160,7 @@ def mbtiles_metadata(tileset: Tileset, held: Held | None = None) -> dict[str, st
 
 def pmtiles_metadata(tileset: Tileset, held: Held | None = None) -> dict[str, Any]:
     """Give the JSON of a PMTiles archive; bounds, centre, levels and kind of tile are in its header."""
-    words = _words(tileset)
+    words = _words(tileset) | {"type": "baselayer"}
     return words | _contents(tileset, held, words | pmtiles_header(tileset))
 
 
@@ -206,7 +197,6 @@ def _words(tileset: Tileset) -> dict[str, Any]:
     return {
         "name": clean(tileset.name),
         **{name: text for name, text in told.items() if text},
-        "type": "baselayer",
         "version": "1.0.0",
         "tileSize": tileset.tile_size,
         "pixelRatio": tileset.pixel_ratio,
@@ -221,9 +211,3 @@ def contents(tileset: Tileset, held: Held) -> Contents:
 
 def _contents(tileset: Tileset, held: Held | None, words: dict[str, Any]) -> dict[str, str]:
     return {} if held is None else {CONTENTS: contents(tileset, held).sealed(words).as_json()}
-
-
-def _down(latitude: float) -> float:
-    """Give how far down the square world a latitude is, 0 to 1 (Snyder 1987, eq. 7-2)."""
-    latitude = min(max(latitude, -MAX_LATITUDE), MAX_LATITUDE)
-    return (1 - math.asinh(math.tan(math.radians(latitude))) / math.pi) / 2

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mapstyle.exports.cog import IMAGES, MOST, SMALLEST, file_digest, gdal, image_shapes, own_frames, tiles_over
+from mapstyle.exports.cog import IMAGES, MOST, SMALLEST, file_digest, gdal, own_frames, tiles_over
+from mapstyle.exports.cog_end import image_shapes
 from mapstyle.exports.contents import CONTENTS, Contents
 from mapstyle.exports.verdict import Examination
 from mapstyle.frame import Frame

@@ -57,7 +57,7 @@ def test_mbtiles_rows_follow_their_standard():
 
 def test_all_three_say_the_same():
     json_told, rows, packed = tilejson(TILESET, "u"), mbtiles_metadata(TILESET), pmtiles_metadata(TILESET)
-    for key in ("name", "description", "attribution", "style", "mapstyle", "type", "tileSize", "pixelRatio"):
+    for key in ("name", "description", "attribution", "style", "mapstyle", "tileSize", "pixelRatio"):
         assert str(json_told[key]) == rows[key] == str(packed[key])
     header = pmtiles_header(TILESET)
     assert [header[f"{k}_e7"] for k in ("min_lon", "min_lat", "max_lon", "max_lat")] == [
