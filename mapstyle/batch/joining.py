@@ -57,8 +57,8 @@ def join(ray: Any, stack: ExitStack, address: str | None, workers: int | None) -
         raise
     except ConnectionError:
         raise JobError(
-            f"--ray {address}: no Ray cluster is running there; start one with 'ray start --head', "
-            "or leave the address out to use this machine alone"
+            f"--ray {address}: no Ray cluster lets this machine in there; start one with 'ray start --head', copy "
+            "~/.ray/auth_token from its head when it asks for a token, or use --ray local"
         ) from None
     except Exception as error:  # Ray raises all kinds: other versions, a node that is not there, no room
         told = " ".join(str(error).split())[:300]
