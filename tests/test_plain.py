@@ -24,7 +24,7 @@ def island(tmp_path_factory):
     """A lake of 12 x 12 squares with one island, near a corner of it."""
     folder = tmp_path_factory.mktemp("island")
     corners = GRID.unproject(np.array([[0, 0], [12, 0], [12, 12], [0, 12], [0, 0]]) * float(SQUARE) + AT)
-    shore = np.array([[500, 500], [620, 500], [620, 620], [500, 620], [500, 500]]) + [SQUARE, SQUARE] + AT
+    shore = np.array([[500, 500], [620, 500], [620, 620], [500, 620], [500, 500]]) + np.array([SQUARE, SQUARE]) + AT
     geometry = {"type": "Polygon", "coordinates": [corners.tolist(), GRID.unproject(shore[::-1]).tolist()]}
     features = [{"type": "Feature", "properties": {"natural": "water", "water": "lake"}, "geometry": geometry}]
     path = folder / "island.geojson"

@@ -328,7 +328,7 @@ def test_a_job_with_pictures_alone(photos, tmp_path, monkeypatch):
     more = open_data([str(p) for p in photos[1:3]], talk)
     assert layers_for(more, frame).digest != layers.digest
     assert more.digest != data.digest
-    assert sources_digest(open_data([str(photos[1])], talk)) == data.digest
+    assert open_data([str(photos[1])], talk).digest == data.digest
     vectors = open_data([str(_feature(tmp_path))], talk)
     frame = plan_frame(Where(), HowLarge(), vectors)
     assert layers_for(vectors, frame).imagery(frame) is None
