@@ -8,13 +8,11 @@ from numpy.typing import NDArray
 
 from mapstyle.fingerprint import fingerprint
 from mapstyle.frame import Frame
-from mapstyle.layers import LAND_COVER, ROADS, LayerKind, Layers, RasterLayer, VectorLayer
+from mapstyle.layers import LAND_COVER, ROADS, WORDS_ONLY, LayerKind, Layers, RasterLayer, VectorLayer
 from mapstyle.levels import CARTOGRAPHIC, Levels
 from mapstyle.placed import PlacedLabel
 
 _NUMBER = {kind: number for number, kind in enumerate(LayerKind)}
-_WORDS_ONLY = frozenset((LayerKind.PLACE, LayerKind.POI, LayerKind.PEAK))
-"""Kinds that reach the picture as placed labels alone."""
 _WHOLE = frozenset((LayerKind.BUILDING, LayerKind.TREE_ROW))
 """Kinds of which any corner decides all: a roof is that of the whole house, trees are counted from the row's start."""
 _COLOURED = frozenset((*LAND_COVER, LayerKind.BUILDING, LayerKind.BORDER, LayerKind.TREE, LayerKind.TREE_ROW))
@@ -106,7 +104,7 @@ def digest_labels(labels: Sequence[PlacedLabel], frame: Frame) -> str:
 
 
 def _shows(kind: LayerKind, level: float, levels: Levels | None) -> bool:
-    return kind not in _WORDS_ONLY and (levels is None or levels.shows(kind, level))
+    return kind not in WORDS_ONLY and (levels is None or levels.shows(kind, level))
 
 
 def _line_reach(layer: VectorLayer, level: float, levels: Levels | None, around: int) -> Floats:

@@ -124,6 +124,10 @@ LAND_COVER: Mapping[LayerKind, LandClass] = {
 """Kinds that make up the land cover, and the class each is drawn as."""
 
 
+WORDS_ONLY = frozenset((LayerKind.PLACE, LayerKind.POI, LayerKind.PEAK))
+"""Kinds that reach a picture as placed labels alone."""
+
+
 @dataclass(frozen=True)
 class VectorLayer:
     """Features of one kind and one shape (areas, lines or points), as ragged arrays.

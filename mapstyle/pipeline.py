@@ -26,7 +26,7 @@ from mapstyle.frame import Frame
 from mapstyle.image import MapImage, Scene
 from mapstyle.ink import draw_ink
 from mapstyle.labels import HALO_REACH, LabelPlacer, draw_labels, drop_cut
-from mapstyle.layers import Layers
+from mapstyle.layers import WORDS_ONLY, LayerKind, Layers
 from mapstyle.making import Making
 from mapstyle.placed import PlacedLabel
 from mapstyle.plain import Plain
@@ -291,12 +291,16 @@ class Pipeline:
             return self.engine.paint(frame, view, self.seed)
         return self.plain.over(frame, lambda part: self.engine.paint(part, view, self.seed))
 
+    def _shows(self, kind: LayerKind) -> bool:
+        return kind not in WORDS_ONLY and self.style.levels.shows(kind, self.layers.grid.level)
+
     def _plain(self, cache: Path | None) -> Plain:
         """Make the rule of plain ground, which the painter paints whoever the engine is."""
         spec = PainterSpec(self.style.painter)
         needs = (self.needs | spec.needs) - {"calm"}
         return Plain(
-            self.layers.grid, self.layers.read, lambda frame: self._drawer.scene(frame, needs),
+            self.layers.grid, self.layers.read, self._shows,
+            lambda frame: self._drawer.scene(frame, needs),
             lambda scene: spec.load().paint_scene(scene, self.seed),
             (None if cache is None else cache / "plain", fingerprint(spec.identity(), self.seed)),
         )  # fmt: skip

@@ -27,8 +27,7 @@ OVERLAP = 128
 SMALLEST = 4 * SQUARE
 """Worlds that are narrower have no plain ground: a square's neighbours must be eight others."""
 MANY = 32
-"""A square that so many features touch is taken for not plain without being drawn."""
-_NOT_DRAWN = frozenset((LayerKind.PLACE, LayerKind.POI, LayerKind.PEAK))
+"""A square near so many areas is taken for not plain without being drawn."""
 VERSION = 1
 """Raised when plain ground comes to be made in another way."""
 _RIM = 256
@@ -58,6 +57,7 @@ class Plain:
         self,
         grid: Grid,
         read: Callable[[Frame], LayerStack],
+        shows: Callable[[LayerKind], bool],
         scene: Callable[[Frame], Scene],
         picture: Callable[[Scene], NDArray[np.uint8]],
         kept: tuple[Path | None, str] = (None, ""),
@@ -66,12 +66,13 @@ class Plain:
 
         Args:
             grid: whose ground.
-            read: gives the features near a frame.
+            read: gives the features whose bounding boxes touch a frame.
+            shows: tells whether a kind is drawn on this grid at all.
             scene: draws the planes that anybody looks at.
             picture: paints the ground of a scene, as far as the scene goes.
             kept: folder in which finished plain ground is kept, and the digest of all that decides it.
         """
-        self._grid, self._read, self._scene, self._paint = grid, read, scene, picture
+        self._grid, self._read, self._shows, self._scene, self._paint = grid, read, shows, scene, picture
         self._folder, self._told = kept
         self._kinds: OrderedDict[tuple[int, int], Kind | None] = OrderedDict()
         self._lock, self._painting = Lock(), Lock()
@@ -166,8 +167,10 @@ class Plain:
         grid = self._grid.at_ratio(1)
         square = Frame(grid, column * SQUARE, row * SQUARE, SQUARE, SQUARE)
         stack = self._read(square)
-        by_shape = (stack.areas, stack.lines, stack.points)
-        if sum(len(layer) for kinds in by_shape for kind, layer in kinds.items() if kind not in _NOT_DRAWN) > MANY:
+        seen = [{kind: len(layer) for kind, layer in kinds.items() if self._shows(kind)}
+                for kinds in (stack.areas, stack.lines, stack.points)]  # fmt: skip
+        # A line or a point is never the same all over a square, and so many areas cannot all cover it.
+        if any(seen[1].values()) or any(seen[2].values()) or sum(seen[0].values()) > MANY:
             return None
         values = []
         for name, plane in sorted(self._scene(square).planes.items()):

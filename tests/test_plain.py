@@ -120,7 +120,8 @@ def test_the_same_ground_is_plain_for_any_style_and_any_block(island):
 
 def test_small_worlds_have_no_plain_ground():
     small = Grid.web_mercator(3)
-    plain = Plain(small, lambda _: pytest.fail("not looked at"), lambda _: pytest.fail("not drawn"), lambda _: None)
+    refuse = lambda _: pytest.fail("not looked at")  # noqa: E731
+    plain = Plain(small, refuse, refuse, refuse, refuse)
     assert plain.share(Frame(small, 0, 0, 256, 256)) is None
     assert plain.whole(Frame(small, 0, 0, 256, 256)) is None
 

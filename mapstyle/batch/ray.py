@@ -9,10 +9,9 @@ from typing import Any, Self
 
 from mapstyle.batch.joining import join, load_ray
 from mapstyle.batch.ledger import Entry
-from mapstyle.batch.local import ATTEMPTS
 from mapstyle.batch.sharing import Hand, Queue
 from mapstyle.batch.shipping import Library, Order, Settled, shared, versions
-from mapstyle.batch.work import Recipe, Task
+from mapstyle.batch.work import ATTEMPTS, Recipe, Task
 from mapstyle.engines.diffusion.spec import DiffusionSpec
 from mapstyle.errors import JobError, MapstyleError
 
@@ -388,7 +387,7 @@ def _worker_class() -> type:
 
         def work(self, task: object) -> object:
             """Make a block; gives its entry, or the error that ends the run."""
-            from mapstyle.batch.local import tried
+            from mapstyle.batch.work import tried
             from mapstyle.errors import MapstyleError
 
             try:

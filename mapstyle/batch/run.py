@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 from mapstyle.batch.gather import broken
@@ -165,7 +166,7 @@ class Run:
 
     def _wanted(self, block: Block) -> str:
         n = self._job.grid.across
-        return fingerprint([(c - block.column * n, r - block.row * n) for c, r in self._job.wanted(block)])
+        return _digest(tuple((c - block.column * n, r - block.row * n) for c, r in self._job.wanted(block)))
 
     def _name(self, block: Block) -> str | None:
         """Give the fingerprint of a block that another is shrunk from; None when it failed."""
@@ -219,6 +220,12 @@ class Run:
             self._ledger.record(entries)
             self._ledger.beat()
             entries.clear()
+
+
+@lru_cache(maxsize=4096)
+def _digest(wanted: tuple[tuple[int, int], ...]) -> str:
+    """Digest which tiles of a block are asked for: nearly always all."""
+    return fingerprint(wanted)
 
 
 def _files(folder: Path) -> list[Path]:

@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mapstyle.batch.ledger import Entry
-from mapstyle.batch.local import ATTEMPTS
-from mapstyle.batch.work import Task
+from mapstyle.batch.work import ATTEMPTS, Task
 
 AHEAD = 2
 """Blocks that a worker has at a time: one in hand, one that waits."""
+STRETCH = 64
+"""Blocks in a row that a worker is given at a time. Neighbours share what is drawn around them: handed out one by one
+in turn, blocks cost half as many cells again (docs/log.md)."""
 PATIENCE = 30.0
 """Seconds for which a block that was lost waits for a worker on another node."""
 
@@ -66,11 +68,12 @@ class Queue:
         self._tasks = iter(tasks)
         self._drained = False
         self._fresh: deque[Try] = deque()
+        self._stretches: dict[Hand, deque[Try]] = {}
         self._lost: list[Try] = []
 
     def __len__(self) -> int:
-        """Count the blocks that were pulled and that nobody has."""
-        return len(self._fresh) + len(self._lost)
+        """Count the blocks that were pulled and that nobody is at."""
+        return len(self._fresh) + len(self._lost) + sum(map(len, self._stretches.values()))
 
     @property
     def empty(self) -> bool:
@@ -84,8 +87,8 @@ class Queue:
             hands: all workers.
             more: how many workers could be started.
         """
-        room = more + sum(AHEAD - len(hand.given) if hand.ready else 1 for hand in hands)
-        while not self._drained and len(self._fresh) < room:
+        room = STRETCH * (more + sum(1 for _ in hands))
+        while not self._drained and len(self) < room:
             task = next(self._tasks, None)
             self._drained = task is None
             if task is not None:
@@ -109,8 +112,21 @@ class Queue:
         # Towards the end nothing waits behind a block while another worker is idle.
         for depth in range(1 if self._drained else AHEAD):
             for hand in hands:
-                if self._fresh and hand.ready and len(hand.given) <= depth and hand not in kept and not hand.alone:
-                    yield hand, self._fresh.popleft()
+                free = hand.ready and len(hand.given) <= depth and hand not in kept and not hand.alone
+                if free and (fresh := self._next(hand, hands)) is not None:
+                    yield hand, fresh
+
+    def _next(self, hand: Hand, hands: Sequence[Hand]) -> Try | None:
+        """Give the next block of a worker's own stretch, or begin one, or take half of the longest there is."""
+        own = self._stretches.setdefault(hand, deque())
+        if not own:
+            idle = sum(not self._stretches.get(other) for other in hands)
+            share = min(STRETCH, -(-len(self._fresh) // max(1, idle)))
+            own.extend(self._fresh.popleft() for _ in range(share))
+        if not own and self._drained:
+            longest = max(self._stretches.values(), key=len)
+            own.extendleft([longest.pop() for _ in range(-(-len(longest) // 2))])
+        return own.popleft() if own else None
 
     def bury(self, hand: Hand, answers: Mapping[Any, Any]) -> Iterator[Entry]:
         """Take back what a dead worker had; give what it had finished, and a block that has killed too often.
@@ -138,5 +154,5 @@ class Queue:
             else:
                 reason = f"its worker died {ATTEMPTS} times: too little memory, or a fault in a library"
                 finished.append(culprit.task.failed(reason))
-        self._fresh.extendleft(reversed(lost))
+        self._fresh.extendleft(reversed([*lost, *self._stretches.pop(hand, ())]))
         yield from finished

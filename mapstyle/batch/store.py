@@ -12,7 +12,7 @@ from pathlib import Path
 from mapstyle.errors import OutputError
 
 Name = tuple[str, int, int]
-"""Of an encoded tile in a block: format, column, row."""
+"""Of an encoded tile in a block: suffix of its format, column and row counted from the block's corner."""
 _HEAD = b"mapstyle-block\0"
 
 
@@ -46,7 +46,7 @@ class BlockStore:
             path.parent.mkdir(parents=True, exist_ok=True)
             with beside.open("wb") as file:
                 file.write(body)
-                file.write(hashlib.blake2b(body, digest_size=16).digest())
+                file.write(_digest(fingerprint, body))
             os.replace(beside, path)
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -65,7 +65,7 @@ class BlockStore:
         except OSError:
             return None
         body, digest = data[:-16], data[-16:]
-        if not body.startswith(_HEAD) or hashlib.blake2b(body, digest_size=16).digest() != digest:
+        if not body.startswith(_HEAD) or _digest(fingerprint, body) != digest:
             return None
         at = len(_HEAD) + 8
         length = int.from_bytes(body[at - 8 : at], "little")
@@ -85,3 +85,8 @@ class BlockStore:
         """Delete a block."""
         with contextlib.suppress(OSError):
             self.path(fingerprint).unlink()
+
+
+def _digest(fingerprint: str, body: bytes) -> bytes:
+    """Digest a block's bytes with its name, so that another block's file under that name is found out."""
+    return hashlib.blake2b(body, digest_size=16, key=fingerprint.encode()).digest()

@@ -3,6 +3,7 @@
 import json
 import os
 import time
+import traceback
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -21,7 +22,7 @@ from mapstyle.controls.cells import read_reach
 from mapstyle.controls.images import TERRAIN_RADIUS
 from mapstyle.drawn import digest_drawn, digest_labels
 from mapstyle.engines.base import EngineSpec
-from mapstyle.errors import JobError
+from mapstyle.errors import JobError, MapstyleError, OutputError
 from mapstyle.exports.encoding import TileFormat, decode, encode
 from mapstyle.exports.picture import write_text
 from mapstyle.fingerprint import fingerprint
@@ -35,6 +36,8 @@ from mapstyle.plain import SQUARE
 from mapstyle.sources.level_index import LevelIndex
 from mapstyle.style import Style
 
+ATTEMPTS = 3
+"""How often a block is tried before it is recorded as failed."""
 VERSION = 2
 """Raised when tiles come to be cut or encoded in another way from the same pixels."""
 HELPERS = 3
@@ -275,3 +278,19 @@ def _opaque(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def _short(drawn: Mapping[str, object]) -> dict[str, str]:
     """Give what is enough to see whether a part has changed."""
     return {name: fingerprint(value)[:8] for name, value in drawn.items()}
+
+
+def tried(worker: Worker, task: Task) -> Entry:
+    """Make a block; what goes wrong with one is recorded and leaves the others alone."""
+    error = ""
+    for _ in range(ATTEMPTS):
+        try:
+            return worker(task)
+        except (OutputError, ChangedError):
+            raise  # no other block could be made either
+        except MapstyleError as known:
+            return task.failed(str(known))
+        except Exception as unknown:  # a bug, or a library's mood: the run goes on and the ledger tells
+            last = traceback.extract_tb(unknown.__traceback__)[-1]
+            error = f"{type(unknown).__name__}: {unknown} ({last.filename.rpartition('/')[2]}:{last.lineno})"
+    return task.failed(" ".join(error.split())[:500])

@@ -13,11 +13,11 @@ import numpy as np
 from mapstyle import __version__
 from mapstyle.batch.gather import gather, keep_job
 from mapstyle.batch.ledger import FAILED, Entry, Ledger
-from mapstyle.batch.local import ATTEMPTS, Here, Local
+from mapstyle.batch.local import Here, Local
 from mapstyle.batch.plan import Block, Plan
 from mapstyle.batch.run import Executor, Report, Run, Stamps
 from mapstyle.batch.store import BlockStore
-from mapstyle.batch.work import Recipe, Task, Worker, read_making
+from mapstyle.batch.work import ATTEMPTS, Recipe, Task, Worker, read_making
 from mapstyle.cli.talk import Talk
 from mapstyle.errors import JobError
 from mapstyle.exports.metadata import SOURCE_TYPES, source_type
