@@ -1,4 +1,4 @@
-"""The benchmarks of diffusion run: small, on any CPU, with networks that are real all the same."""
+"""The benchmarks run: small, on any CPU, those of diffusion with networks that are real all the same."""
 
 import re
 import runpy
@@ -51,3 +51,14 @@ def test_experiments_on_real_files(bench, tmp_path):
     assert not 0.0 <= float(stock[1]) <= 0.0, "the stock net mixes its batch, so that the comparison can fail"
     for row in rows.values():
         assert [float(cell) for cell in row[:3]] == [0.0, 0.0, 0.0]
+
+
+def test_what_a_pyramid_costs(monkeypatch, tmp_path, capsys):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    monkeypatch.setenv("MAPSTYLE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(sys, "argv", ["tiles.py", "--quick", "--only", "planning,shrunk"])
+    runpy.run_path(str(BENCHMARKS / "tiles.py"), run_name="__main__")
+    *_, told = capsys.readouterr().out.split("\n\n")
+    rows = [line.split() for line in told.splitlines()]
+    assert [row[0] for row in rows] == ["planning"] * 4 + ["shrunk"]
+    assert {row[-1] for row in rows} <= {"kept", "MISSED"}

@@ -20,12 +20,12 @@ class Here:
     """Makes blocks in this process, one after the other."""
 
     def __init__(self, recipe: Recipe) -> None:
-        self._worker = Worker(recipe)
+        self.worker = Worker(recipe)
 
     def __call__(self, tasks: Iterable[Task]) -> Iterator[Entry]:
         """Make blocks."""
         for task in tasks:
-            yield tried(self._worker, task)
+            yield tried(self.worker, task)
 
     def __enter__(self) -> Self:
         return self

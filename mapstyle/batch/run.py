@@ -154,7 +154,7 @@ class Run:
         if self._changed_only and (entry is None or entry.state != DONE):
             report.passed += 1
             return True
-        if entry is None or entry.run != self._run or (entry.state == DONE and entry.wanted != self._wanted(block)):
+        if entry is None or entry.run != self._run or (entry.state == DONE and entry.wanted != self.wanted(block)):
             return False
         if entry.state == DONE and self._store.has(entry.fingerprint):
             report.kept += 1
@@ -164,7 +164,8 @@ class Run:
             return True
         return False
 
-    def _wanted(self, block: Block) -> str:
+    def wanted(self, block: Block) -> str:
+        """Digest which of a block's tiles are asked for."""
         n = self._job.grid.across
         return _digest(tuple((c - block.column * n, r - block.row * n) for c, r in self._job.wanted(block)))
 

@@ -176,7 +176,7 @@ class Worker:
     def _drawn(self, task: Task) -> tuple[object, Mapping[str, object]]:
         """Digest what a block draws; and where it is, unless it is the same everywhere."""
         job, block = self._recipe.plan, task.block
-        pipeline, region = self._pipeline(block.level), job.region(block)
+        pipeline, region = self.pipeline(block.level), job.region(block)
         if task.sources:
             labels = pipeline.labels(region)
             return block, {"shrunk": task.sources, "labels": digest_labels(labels, region)}
@@ -195,7 +195,7 @@ class Worker:
     def _make(self, task: Task, wanted: list[tuple[int, int]]) -> dict[Name, bytes]:
         """Paint or shrink a block, and give its encoded tiles, and its art where that is kept."""
         job, block = self._recipe.plan, task.block
-        pipeline, region, margin = self._pipeline(block.level), job.region(block), job.margin(block.level)
+        pipeline, region, margin = self.pipeline(block.level), job.region(block), job.margin(block.level)
         tiles: dict[Name, bytes] = {}
         if margin:
             frame = region.pad(margin)
@@ -233,14 +233,15 @@ class Worker:
                 above[shared.slices(twice)] = decode(kept, around.shape)[shared.slices(around)]
         return MapImage(frame, _opaque(shrink(above)))
 
-    def _pipeline(self, level: int) -> Pipeline:
+    def pipeline(self, level: int) -> Pipeline:
+        """Give what renders frames of a level; one level at a time is kept, for its layers are large."""
         if level not in self._pipelines:
             recipe, data = self._recipe, self._data
             layers = LevelIndex.build(
                 data.atlas, recipe.plan.grid.grid(level).at_ratio(1), data.elevation, recipe.cache, data.imagery
             )
             before = next(iter(self._pipelines.values()), None)
-            self._pipelines.clear()  # one level at a time is enough, and its layers are large
+            self._pipelines.clear()
             self._pipelines[level] = Pipeline(
                 layers, recipe.style, recipe.spec, recipe.seed, recipe.language, recipe.words, cache=recipe.cache,
                 engine=None if before is None else before.loaded,
