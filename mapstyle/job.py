@@ -174,21 +174,22 @@ def plan_frame(where: Where, how: HowLarge, data: Data) -> Frame:
         ExtentError: the place is out of range, unknown, or where the data is not.
         JobError: options that exclude each other, or cannot be read.
     """
-    _only_one({"--extent": where.extent, "--place": where.place, "--around": where.around, "--tile": where.tile})
+    _only_one_place(where)
     _only_one({"--zoom": how.zoom, "--resolution": how.resolution, "--scale": how.scale})
     if where.tile is not None:
         if how.zoom is not None or how.resolution or how.scale or how.size or how.crs:
             raise JobError("--tile says both place and size; leave out --zoom, --resolution, --scale, --size and --crs")
         frame = Frame.tile(*parse_tile(where.tile), pixel_ratio=how.pixel_ratio)
-        _check_hits(Extent(frame.lonlat_bounds(), why=f"tile {where.tile}"), data)
+        check_hits(Extent(frame.lonlat_bounds(), why=f"tile {where.tile}"), data)
         return frame
     extent = find_extent(where, how, data)
-    _check_hits(extent, data)
+    check_hits(extent, data)
     return frame_for(extent, how, data)
 
 
 def find_extent(where: Where, how: HowLarge, data: Data) -> Extent:
     """Settle the box on the ground, from whichever option says it, else from the data."""
+    _only_one_place(where)
     if where.extent is not None:
         return parse_extent(where.extent, how.crs)
     if where.around is not None:
@@ -338,7 +339,12 @@ def _around(lon: float, lat: float, radius: float) -> Extent:
     )
 
 
-def _check_hits(extent: Extent, data: Data) -> None:
+def check_hits(extent: Extent, data: Data) -> None:
+    """Refuse a box in which there is nothing of the data.
+
+    Raises:
+        ExtentError: it misses the data.
+    """
     west, south, east, north = extent.degrees()
     w, s, e, n = data.bounds
     overlaps = any(west + turn < e and east + turn > w for turn in (-360.0, 0.0, 360.0))
@@ -356,6 +362,10 @@ def _numbers(text: str, count: int, form: str) -> list[float]:
     if len(numbers) != count or not all(math.isfinite(v) for v in numbers):
         raise ExtentError(f"'{text}' is not {form.split(' ')[1]}; write {form} as numbers with commas between")
     return numbers
+
+
+def _only_one_place(where: Where) -> None:
+    _only_one({"--extent": where.extent, "--place": where.place, "--around": where.around, "--tile": where.tile})
 
 
 def _only_one(options: dict[str, object]) -> None:

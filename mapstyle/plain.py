@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from mapstyle.fingerprint import fingerprint
 from mapstyle.frame import Frame, Grid
 from mapstyle.image import PLANES, Scene
-from mapstyle.layers import LayerKind, LayerStack
+from mapstyle.layers import LayerKind, LayerStack, VectorLayer
 
 SQUARE = 1024
 """Logical pixels on the side of the world-anchored squares that are plain or not, and after which plain ground
@@ -167,10 +167,12 @@ class Plain:
         grid = self._grid.at_ratio(1)
         square = Frame(grid, column * SQUARE, row * SQUARE, SQUARE, SQUARE)
         stack = self._read(square)
-        seen = [{kind: len(layer) for kind, layer in kinds.items() if self._shows(kind)}
-                for kinds in (stack.areas, stack.lines, stack.points)]  # fmt: skip
-        # A line or a point is never the same all over a square, and so many areas cannot all cover it.
-        if any(seen[1].values()) or any(seen[2].values()) or sum(seen[0].values()) > MANY:
+        areas, lines, points = (
+            [layer for kind, layer in kinds.items() if self._shows(kind)]
+            for kinds in (stack.areas, stack.lines, stack.points)
+        )
+        # A line or a point in it is never the same all over a square, and so many areas cannot all cover it.
+        if any(map(len, points)) or any(_near(layer, square) for layer in lines) or sum(map(len, areas)) > MANY:
             return None
         values = []
         for name, plane in sorted(self._scene(square).planes.items()):
@@ -194,6 +196,16 @@ class Plain:
         made = endless(self._paint(Scene(frame, planes))[rim, rim], ratio)
         _save(file, made)
         return made
+
+
+def _near(layer: VectorLayer, square: Frame) -> bool:
+    """Tell whether a piece of a line comes near a square: the box of a country's border holds the country."""
+    left, top, right, bottom = square.logical_box
+    low, high = np.minimum(layer.coords[:-1], layer.coords[1:]), np.maximum(layer.coords[:-1], layer.coords[1:])
+    near = np.column_stack([low <= (right, bottom), high >= (left, top)])
+    met: NDArray[np.bool_] = np.asarray(near.all(axis=1))
+    met[layer.rings[1:-1] - 1] = False  # from the end of one line to the start of the next there is nothing
+    return bool(met.any())
 
 
 def squares(frame: Frame) -> list[Frame]:

@@ -61,20 +61,33 @@ def done(plan: Plan, ledger: Ledger) -> Iterator[tuple[Block, str]]:
             yield block, entry.fingerprint
 
 
-def broken(plan: Plan, ledger: Ledger, store: BlockStore) -> Iterator[tuple[Block, str]]:
+def damaged(plan: Plan, ledger: Ledger, store: BlockStore) -> Iterator[tuple[Block, str]]:
     """Find finished blocks whose files are damaged or gone, and their fingerprints."""
     seen: dict[str, bool] = {}  # plain ground is one file for many blocks
     for block, name in done(plan, ledger):
-        if not seen.setdefault(name, store.get(name) is not None):
+        if name not in seen:
+            seen[name] = store.get(name) is not None
+        if not seen[name]:
             yield block, name
 
 
+class BrokenBlockError(Exception):
+    """A finished block's file is damaged or gone."""
+
+
 def gather(plan: Plan, ledger: Ledger, store: BlockStore, write: Write) -> None:
-    """Hand all finished tiles that the job asks for to the outputs."""
+    """Hand all finished tiles that the job asks for to the outputs.
+
+    Raises:
+        BrokenBlockError: one cannot be read; what has been written must not be believed to be whole.
+    """
     n = plan.grid.across
     for block, name in done(plan, ledger):
         wanted = set(plan.wanted(block))
-        for (kind, column, row), data in (store.get(name) or {}).items() if wanted else ():
+        tiles = store.get(name) if wanted else {}
+        if tiles is None:
+            raise BrokenBlockError
+        for (kind, column, row), data in tiles.items():
             place = (block.column * n + column, block.row * n + row)
             if kind != ART and place in wanted:
                 write(kind, block.level, *place, data)

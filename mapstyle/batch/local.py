@@ -3,6 +3,9 @@
 import contextlib
 import multiprocessing
 import os
+import signal
+import sys
+import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -25,13 +28,39 @@ class Here:
     def __call__(self, tasks: Iterable[Task]) -> Iterator[Entry]:
         """Make blocks."""
         for task in tasks:
-            yield tried(self.worker, task)
+            with _patience() as asked:
+                entry = tried(self.worker, task)
+            yield entry
+            if asked:
+                raise KeyboardInterrupt
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         """Leave nothing to be done."""
+
+
+@contextlib.contextmanager
+def _patience() -> Iterator[list[int]]:
+    """Let a block be finished when a person presses Ctrl-C, or the system asks politely; the second time ends it."""
+    asked: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield asked
+        return
+
+    def note(number: int, frame: object) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+        print("finishing the block in hand; once more stops at once", file=sys.stderr, flush=True)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @dataclass(eq=False)
@@ -51,11 +80,11 @@ class _Process(Hand):
         """Hand over a block."""
         try:
             self._pool = self._pool or self._begin()
-            return self._pool.submit(_work, task)
+            return _submit(self._pool, task)
         except BrokenProcessPool:  # it died while it had nothing
             self.end()
             self._pool = self._begin()
-            return self._pool.submit(_work, task)
+            return _submit(self._pool, task)
 
     def end(self) -> None:
         """Let it finish what it has in hand."""
@@ -66,7 +95,9 @@ class _Process(Hand):
     def _begin(self) -> ProcessPoolExecutor:
         assert self.recipe is not None, "a process is told what it makes"
         # A fresh interpreter: a fork would share the parent's threads and GPU.
-        return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _start, (self.recipe, self.device))
+        return ProcessPoolExecutor(
+            1, multiprocessing.get_context("spawn"), _start, (self.recipe, self.device, os.getpid())
+        )
 
 
 class Local:
@@ -147,23 +178,31 @@ _workers: deque[Worker] = deque(maxlen=1)
 """This process' worker, once it has begun."""
 
 
-def _start(recipe: Recipe, device: str) -> None:
-    import signal
-
+def _start(recipe: Recipe, device: str, parent: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which lets blocks in hand be finished
     if device:
         os.environ["CUDA_VISIBLE_DEVICES"] = device  # before torch is loaded, which looks but once
     with contextlib.suppress(OSError, AttributeError):
-        _end_with_parent()
+        _end_with_parent(parent)
     _workers.append(Worker(recipe))
 
 
-def _end_with_parent() -> None:
+def _end_with_parent(parent: int) -> None:
     """Have the system end this process when its parent is killed: nobody would take what it makes."""
     import ctypes
-    import signal
 
     ctypes.CDLL("libc.so.6", use_errno=True).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG, prctl(2)
+    if os.getppid() != parent:  # it was killed before this could be asked for
+        os._exit(1)
+
+
+def _submit(pool: ProcessPoolExecutor, task: Task) -> "Future[Entry]":
+    """Hand out a block; a process that begins for it inherits, from its first moment, that Ctrl-C is not for it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        return pool.submit(_work, task)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _work(task: Task) -> Entry:

@@ -184,6 +184,13 @@ class Plan:
         depth = self.depth[self._at(level)]
         return MARGIN << depth if depth or level in self.shrunk else 0
 
+    def way(self, level: int) -> tuple[int, int]:
+        """Tell how a level is made: how often a painted one is halved for it, and how many are made from it in turn."""
+        halvings = 0
+        while level + halvings in self.shrunk:
+            halvings += 1
+        return halvings, self.depth[self._at(level)]
+
     def keeps_art(self, level: int) -> bool:
         """Tell whether another level is shrunk from this one."""
         return self.depth[self._at(level)] > 0
@@ -258,12 +265,13 @@ def _twice(ends: tuple[int, int]) -> tuple[int, int]:
     return 2 * ends[0], 2 * ends[1]
 
 
-def side_for(field: int) -> int:
-    """Give the side of blocks for an engine that paints fields of so many logical pixels; 0 when any will do.
+def side_for(field: int, pixel_ratio: int) -> int:
+    """Give the side of blocks, logical pixels, for an engine that paints fields of so many; 0 when any will do.
 
-    Two fields by two, so that one is inked, lettered and encoded while the next is painted.
+    Two fields by two, so that one is inked, lettered and encoded while the next is painted; fewer where pixels are
+    finer, since a block's art is kept as one picture, and a WebP holds 16383 pixels a side.
     """
-    return -(-max(2 * field, SIDE) // SIDE) * SIDE
+    return -(-max(2 * field // pixel_ratio, SIDE) // SIDE) * SIDE
 
 
 def hilbert_order(columns: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.int64]:

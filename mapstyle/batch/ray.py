@@ -10,8 +10,8 @@ from typing import Any, Self
 from mapstyle.batch.joining import join, load_ray
 from mapstyle.batch.ledger import Entry
 from mapstyle.batch.sharing import Hand, Queue
-from mapstyle.batch.shipping import Library, Order, Settled, shared, versions
-from mapstyle.batch.work import ATTEMPTS, Recipe, Task
+from mapstyle.batch.shipping import Library, Order, Settled, shared
+from mapstyle.batch.work import ATTEMPTS, Recipe, Task, versions
 from mapstyle.engines.diffusion.spec import DiffusionSpec
 from mapstyle.errors import JobError, MapstyleError
 
@@ -110,7 +110,7 @@ class RayCluster:
         try:
             join(self._ray, self._stack, address, workers)
             self._order: Order = self._stack.enter_context(shared(recipe))
-            self._versions = versions(recipe)
+            self._versions = versions(recipe.spec)
             self._class = self._ray.remote(_worker_class())
             self._look_around(early=True)
             if not self.workers:

@@ -1,18 +1,15 @@
 """A run of a tile job: what is left to do, done by workers, written into the ledger, gathered into outputs."""
 
-import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 
-from mapstyle.batch.gather import broken
-from mapstyle.batch.ledger import DONE, FAILED, Entry, Ledger
+from mapstyle.batch.gather import damaged
+from mapstyle.batch.ledger import DONE, FAILED, Entry, Ledger, read_parts
 from mapstyle.batch.plan import Block
 from mapstyle.batch.store import BlockStore
-from mapstyle.batch.work import ChangedError, Recipe, Task
-from mapstyle.fingerprint import fingerprint
+from mapstyle.batch.work import ChangedError, Recipe, Task, digest_wanted
 
 Executor = Callable[[Iterable[Task]], Iterator[Entry]]
 """Makes blocks, anywhere; gives what became of each, in any order."""
@@ -35,6 +32,7 @@ class Report:
     Attributes:
         looked: blocks that were looked at; those painted and those found finished by their digest.
         painted: blocks that were painted.
+        tried: blocks that were tried and failed.
         kept: blocks that did not have to be looked at.
         passed: blocks that were left for another run.
         changed: blocks whose digest is another than before.
@@ -43,6 +41,7 @@ class Report:
 
     looked: int = 0
     painted: int = 0
+    tried: int = 0
     kept: int = 0
     passed: int = 0
     changed: list[Change] = field(default_factory=list)
@@ -167,7 +166,8 @@ class Run:
     def wanted(self, block: Block) -> str:
         """Digest which of a block's tiles are asked for."""
         n = self._job.grid.across
-        return _digest(tuple((c - block.column * n, r - block.row * n) for c, r in self._job.wanted(block)))
+        wanted = tuple((c - block.column * n, r - block.row * n) for c, r in self._job.wanted(block))
+        return digest_wanted(self._job.way(block.level), wanted)
 
     def _name(self, block: Block) -> str | None:
         """Give the fingerprint of a block that another is shrunk from; None when it failed."""
@@ -182,6 +182,7 @@ class Run:
         self.report.looked += 1
         if entry.state == FAILED:
             self.report.failed.append(entry)
+            self.report.tried += 1
             return
         if before is None or before.fingerprint != entry.fingerprint:
             self.report.changed.append(Change(entry.block, self._why(before, entry)))
@@ -196,41 +197,32 @@ class Run:
             return ("failed before",)
         then = self._ledger.run_parts(before.run)
         reasons = [name for name, value in self._parts.items() if then.get(name) != value]
-        old, new = json.loads(before.drawn), json.loads(now.drawn)
+        old, new = read_parts(before.drawn), read_parts(now.drawn)
         reasons += sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
         return tuple(reasons) or ("other tiles of it are asked for",)
 
     def strike(self) -> list[Block]:
         """Strike finished blocks whose files are damaged or gone: the next pass makes them anew."""
-        found = list(broken(self._job, self._ledger, self._store))
+        found = list(damaged(self._job, self._ledger, self._store))
         for _, name in found:
             self._store.drop(name)
         return [block for block, _ in found]
 
     def sweep(self) -> int:
         """Delete blocks of the store that the ledger no longer names; gives how many."""
-        named = {entry.fingerprint for entry in self._ledger.entries(DONE)}
-        files = [f for f in _files(self._store.folder) if f.name not in named]
-        for file in files:
-            file.unlink(missing_ok=True)
-        return len(files)
+        named = self._ledger.fingerprints()
+        count = 0
+        for file in self._store.folder.glob("??/*"):
+            if file.name not in named and file.is_file():
+                file.unlink(missing_ok=True)
+                count += 1
+        return count
 
     def _write(self, entries: list[Entry]) -> None:
         self._stamps.check()  # after they came, so that none of them was painted from what is new
         if entries:
             self._ledger.record(entries)
-            self._ledger.beat()
             entries.clear()
-
-
-@lru_cache(maxsize=4096)
-def _digest(wanted: tuple[tuple[int, int], ...]) -> str:
-    """Digest which tiles of a block are asked for: nearly always all."""
-    return fingerprint(wanted)
-
-
-def _files(folder: Path) -> list[Path]:
-    return [f for f in folder.glob("??/*") if f.is_file()]
 
 
 def _stamp(file: Path) -> tuple[int, int] | None:

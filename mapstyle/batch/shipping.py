@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from importlib import metadata
 from pathlib import Path
 
 from mapstyle.batch.work import Recipe
@@ -30,13 +29,6 @@ _BESIDE = frozenset({".shx", ".dbf", ".prj", ".cpg", ".tfw", ".tifw", ".jgw", ".
 _BEHIND = (".ovr", ".msk", ".aux.xml")
 """Endings that are put behind the whole name of a raster."""
 _TOKEN = ".shared-"
-
-_LIBRARIES = (
-    "mapstyle", "numpy", "opencv-python-headless", "shapely", "pyproj", "rasterio", "pyogrio", "pillow", "uharfbuzz",
-)  # fmt: skip
-"""Distributions whose versions may change pixels; Ray itself sees to those of Python and Ray."""
-_MODELS = ("torch", "diffusers", "transformers")
-"""The same for an engine with a model."""
 
 Read = Callable[[str, int], bytes]
 """Gives up to ``CHUNK`` bytes of a file of the machine that the command was given on, from an offset."""
@@ -191,15 +183,6 @@ def shared(recipe: Recipe) -> Iterator[Order]:
     finally:
         with suppress(OSError):
             token.unlink()
-
-
-def versions(recipe: Recipe) -> dict[str, str]:
-    """Give the versions that every node must have."""
-    found = {}
-    for name in (*_LIBRARIES, *(_MODELS if recipe.spec.block else ())):
-        with suppress(metadata.PackageNotFoundError):
-            found[name] = metadata.version(name)
-    return found
 
 
 def settle(order: Order, node: str, read: Read | None) -> Settled | None:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import secrets
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -43,17 +44,24 @@ class BlockStore:
         head = json.dumps(index, separators=(",", ":")).encode()
         body = b"".join([_HEAD, len(head).to_bytes(8, "little"), head, *tiles.values()])
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            for folder in (self.folder, path.parent):  # not those above: they may be gone on purpose
+                folder.mkdir(exist_ok=True)
             with beside.open("wb") as file:
                 file.write(body)
                 file.write(_digest(fingerprint, body))
-            os.replace(beside, path)
+            _replace(beside, path)
         except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
                 raise OutputError(
                     f"{self.folder}: the disk is full; free some room and run the same command again, it goes on"
                 ) from None
-            raise OutputError(f"{path}: cannot be written: {error.strerror}; run the same command again") from None
+            if error.errno == errno.ENOENT:
+                raise OutputError(
+                    f"{self.folder}: its folder vanished meanwhile; make it again and run the same command again"
+                ) from None
+            raise OutputError(
+                f"{path}: cannot be written: {error.strerror}; mend that and run the same command again, it goes on"
+            ) from None
         finally:
             with contextlib.suppress(OSError):
                 beside.unlink()
@@ -83,10 +91,20 @@ class BlockStore:
 
     def drop(self, fingerprint: str) -> None:
         """Delete a block."""
+        path = self.path(fingerprint)
         with contextlib.suppress(OSError):
-            self.path(fingerprint).unlink()
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
 def _digest(fingerprint: str, body: bytes) -> bytes:
     """Digest a block's bytes with its name, so that another block's file under that name is found out."""
     return hashlib.blake2b(body, digest_size=16, key=fingerprint.encode()).digest()
+
+
+def _replace(beside: Path, path: Path) -> None:
+    """Rename a file; a folder that somebody left under its name gives way."""
+    try:
+        os.replace(beside, path)
+    except IsADirectoryError:
+        shutil.rmtree(path)
+        os.replace(beside, path)

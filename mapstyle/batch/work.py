@@ -5,15 +5,16 @@ import os
 import time
 import traceback
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
-from mapstyle import __version__
 from mapstyle.batch.ledger import DONE, FAILED, Entry
 from mapstyle.batch.plan import MARGIN, Block, Plan
 from mapstyle.batch.store import BlockStore, Name
@@ -42,12 +43,24 @@ VERSION = 2
 """Raised when tiles come to be cut or encoded in another way from the same pixels."""
 HELPERS = 3
 """Threads that ink and letter one part of a block while a model paints the next."""
+_KNOWN = 10_000
+"""Finished blocks that a worker remembers having found whole."""
 ART = "art"
 """What a block's picture without words is called among its tiles, where it is kept to be shrunk."""
+_LIBRARIES = (
+    "mapstyle", "numpy", "opencv-python-headless", "shapely", "pyproj", "rasterio", "pyogrio", "pillow", "uharfbuzz",
+)  # fmt: skip
+"""Distributions whose versions may change pixels."""
+_MODELS = ("torch", "diffusers", "transformers")
+"""The same for an engine with a model."""
 _ART_FORMAT = TileFormat(kind="webp", lossless=True)
 _CHANGED = "a source has changed while the run was going on; run the same command again, it paints what has changed"
 
 assert MARGIN == HALO_REACH, "what is kept around art is what halos look at"
+
+
+class DamagedError(JobError):
+    """A block that another is shrunk from cannot be read."""
 
 
 class ChangedError(JobError):
@@ -92,6 +105,7 @@ class Recipe:
         plan: which tiles there are.
         formats: what tiles are encoded as.
         store: folder of finished blocks.
+        fonts: digest of the fonts that draw each script.
     """
 
     sources: tuple[str, ...]
@@ -106,6 +120,7 @@ class Recipe:
     plan: Plan
     formats: tuple[TileFormat, ...]
     store: Path
+    fonts: str = ""
 
     @property
     def run(self) -> str:
@@ -116,11 +131,11 @@ class Recipe:
     def parts(self) -> Mapping[str, str]:
         """What decides pixels apart from the geography, part by part, so that a change can be told by its name."""
         return {
-            "program": fingerprint(VERSION, __version__),
+            "program": fingerprint(VERSION, versions(self.spec)),
             "style": self.style.digest,
             "engine": self.spec.identity(),
             "seed": str(self.seed),
-            "names": fingerprint(self.language, self.words),
+            "names": fingerprint(self.language, self.words, self.fonts),
             "tiles": fingerprint(self.plan.grid, list(self.formats)),
         }
 
@@ -153,9 +168,9 @@ class Worker:
             self._whole.add(name)
             self._tell_making(block.level)
         spent = time.perf_counter() - begun
-        return Entry(
-            block, DONE, name, task.run, spent, "", fingerprint(wanted), json.dumps(_short(drawn)), painted=painted
-        )
+        asked = digest_wanted(job.way(block.level), tuple(wanted))
+        told = json.dumps(_short(drawn))
+        return Entry(block, DONE, name, task.run, spent, "", asked, told, painted=painted)
 
     def _tell_making(self, level: int) -> None:
         """Note beside the store how a model paints; one block that was painted otherwise than said counts for all."""
@@ -169,6 +184,8 @@ class Worker:
 
     def _has(self, name: str) -> bool:
         """Tell whether a block is finished and whole; plain ground is asked for again and again."""
+        if len(self._whole) > _KNOWN:
+            self._whole.clear()
         if name not in self._whole and self._store.get(name) is not None:
             self._whole.add(name)
         return name in self._whole and self._store.has(name)
@@ -183,7 +200,8 @@ class Worker:
         frame = region.pad(job.margin(block.level))
         needs = pipeline.needs
         around = frame.pad(HALO_REACH + self._recipe.spec.reach + TERRAIN_RADIUS)
-        labels = pipeline.labels(around.pad(CALM_REACH) if "calm" in needs else region)
+        calm = "calm" in needs and not job.keeps_art(block.level)
+        labels = pipeline.labels(around.pad(CALM_REACH) if calm else region)
         plain = pipeline.plain
         if plain is not None and (kind := plain.whole(frame)) is not None and not pipeline.labels(region):
             side = SQUARE * frame.grid.pixel_ratio
@@ -228,7 +246,9 @@ class Worker:
             shared = around.intersection(twice)
             kept = (self._store.get(name) or {}).get((ART, 0, 0))
             if kept is None:
-                raise JobError(f"block {block.column}/{block.row} of level {level}, of which it is made, is damaged")
+                raise DamagedError(
+                    f"block {block.column}/{block.row} of level {level}, of which it is made, is damaged"
+                )
             if shared is not None:
                 above[shared.slices(twice)] = decode(kept, around.shape)[shared.slices(around)]
         return MapImage(frame, _opaque(shrink(above)))
@@ -244,6 +264,7 @@ class Worker:
             self._pipelines.clear()
             self._pipelines[level] = Pipeline(
                 layers, recipe.style, recipe.spec, recipe.seed, recipe.language, recipe.words, cache=recipe.cache,
+                calm=not recipe.plan.keeps_art(level),
                 engine=None if before is None else before.loaded,
             )  # fmt: skip
         return self._pipelines[level]
@@ -255,6 +276,21 @@ class Worker:
         if data.digest != self._recipe.digest:
             raise ChangedError(_CHANGED)
         return data
+
+
+@lru_cache(maxsize=4096)
+def digest_wanted(way: tuple[int, int], wanted: tuple[tuple[int, int], ...]) -> str:
+    """Digest how a block is made and which of its tiles are asked for, counted from its corner: nearly always all."""
+    return fingerprint(way, wanted)
+
+
+def versions(spec: EngineSpec) -> dict[str, str]:
+    """Give the versions of what decides the last bits of pixels."""
+    found = {}
+    for name in (*_LIBRARIES, *(_MODELS if spec.block else ())):
+        with suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
 
 
 def read_making(recipe: Recipe) -> Making | None:
@@ -289,6 +325,9 @@ def tried(worker: Worker, task: Task) -> Entry:
             return worker(task)
         except (OutputError, ChangedError):
             raise  # no other block could be made either
+        except DamagedError as known:
+            # Settled by no run: it is tried again once the other has been mended.
+            return replace(task.failed(str(known)), run="")
         except MapstyleError as known:
             return task.failed(str(known))
         except Exception as unknown:  # a bug, or a library's mood: the run goes on and the ledger tells

@@ -33,7 +33,7 @@ def export(
     """Write finished tiles into another output, without painting anything again."""
     from dataclasses import replace
 
-    from mapstyle.batch.gather import broken, kept_job
+    from mapstyle.batch.gather import BrokenBlockError, done, kept_job
     from mapstyle.batch.store import BlockStore
     from mapstyle.cli.talk import Talk
     from mapstyle.cli.tiles import tile_format
@@ -53,18 +53,23 @@ def export(
         tileset = replace(kept.tileset, format=kind, scheme="tms" if tms else "xyz")
         for output in outputs:
             check_tiles(output, tileset, overwrite or ours(home, output))
+            if kind != before and str(output.absolute()) == str(home.absolute()).removesuffix(".store"):
+                raise JobError(f"{output}: is what these blocks were painted for; give the other format another name")
         blocks = BlockStore(home / "blocks")
-        damaged = next(broken(kept.plan, ledger, blocks), None)
-        if damaged is not None:
-            raise JobError(
-                f"{home}: finished blocks are damaged or gone there; run the 'mapstyle tiles' command that made them "
-                "once more, it paints those alone"
-            )
+        finished = sum(1 for _ in done(kept.plan, ledger))
+        if finished < kept.plan.count:
+            talk.say(f"note: {kept.plan.count - finished} of {kept.plan.count} blocks are not finished; "
+                     "their tiles are missing")  # fmt: skip
         if not before.lossless and kind != before:
             talk.say(f"note: tiles were kept as {before.kind} and lose a little more in {kind.kind}")
         side = (tileset.tile_size * tileset.pixel_ratio,) * 2
         change = None if kind == before else lambda data: encode(decode(data, side), kind)
-        write_outputs(kept.plan, tileset, outputs, ledger, blocks, overwrite, talk, change)
+        write_outputs(kept.plan, tileset, outputs, ledger, blocks, overwrite, talk, change, kept=True)
+    except BrokenBlockError:
+        raise JobError(
+            f"{home}: finished blocks are damaged or gone there; run the 'mapstyle tiles' command that made them "
+            "once more, it paints those alone"
+        ) from None
     finally:
         ledger.release()
 
@@ -73,17 +78,19 @@ def status(out: OutArgument, as_json: o.Json = False) -> None:
     """Tell how far a tile pyramid is, and what failed."""
     from contextlib import closing
 
-    from mapstyle.batch.ledger import DONE, FAILED
+    from mapstyle.batch.gather import kept_job
+    from mapstyle.batch.ledger import FAILED
     from mapstyle.cli.talk import Talk
     from mapstyle.cli.tiling import name_of
 
     talk = Talk(False, as_json)
     with closing(_ledger(_home(out), out)) as ledger:
-        counts = ledger.counts()
-        told = {"done": counts.get(DONE, 0), "failed": counts.get(FAILED, 0),
-                "planned": int(ledger.fact("planned") or 0)}  # fmt: skip
+        plan = kept_job(ledger, out).plan
+        found = [entry for block in plan.blocks() if (entry := ledger.entry(block)) is not None]
+        failed = [entry for entry in found if entry.state == FAILED]
+        told = {"done": len(found) - len(failed), "failed": len(failed), "planned": plan.count}
         talk.result(f"{told['done']} of {told['planned']} blocks done, {told['failed']} failed", **told)
-        for entry in ledger.entries(FAILED):
+        for entry in failed:
             talk.result(f"failed: {name_of(entry.block)}: {entry.error}", error=entry.error)
 
 
@@ -150,9 +157,9 @@ def _expected(ledger: "Ledger", home: Path, out: Path) -> "Expected | None":
 
 def _home(path: Path) -> Path:
     """Find the folder of finished blocks that a person means."""
-    from mapstyle.cli.tiling import store_folder
+    from mapstyle.cli.tiling import find_store
 
-    return path if (path / "ledger.db").is_file() else store_folder(path)
+    return path if (path / "ledger.db").is_file() else find_store(path)
 
 
 def _ledger(home: Path, named: Path) -> "Ledger":

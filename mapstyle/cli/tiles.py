@@ -97,7 +97,9 @@ def tiles(
     from mapstyle.cli.painting import cores
     from mapstyle.cli.talk import Talk
     from mapstyle.errors import JobError
-    from mapstyle.job import HowLarge, Where, find_extent
+    from mapstyle.fingerprint import fingerprint
+    from mapstyle.job import HowLarge, Where, check_hits, find_extent
+    from mapstyle.labels import drawable_scripts
     from mapstyle.pipeline import Words
     from mapstyle.sources.store import cache_folder, source_files
     from mapstyle.style import load_style
@@ -105,20 +107,24 @@ def tiles(
     talk = Talk(quiet, as_json)
     if tile_size not in (256, 512):
         raise JobError(f"--tile-size {tile_size}: tiles are 256 or 512 pixels wide")
+    if price is not None and not dry_run:
+        raise JobError("--price is for an estimate; give it with --dry-run")
     kind, levels = tile_format(image_format), _levels(zoom)
     look = load_style(style, changes or ())
     data = open_data(sources or (), talk)
-    box = find_extent(Where(extent, place, around, radius), HowLarge(), data).degrees()
+    where = find_extent(Where(extent, place, around, radius), HowLarge(), data)
+    check_hits(where, data)
+    box = where.degrees()
     spec, why = choose_engine(look, EngineChoice(engine.value), device, cache_folder())
     shrink = spec.block > 0 if pyramid is PyramidWay.AUTO else pyramid is PyramidWay.SHRINK
-    job = plan(box, levels, TileGrid(tile_size, pixel_ratio, side_for(spec.block)), shrink)
+    job = plan(box, levels, TileGrid(tile_size, pixel_ratio, side_for(spec.block, pixel_ratio)), shrink)
     devices = spec.devices if device == "auto" else ()
-    home = tiling.store_folder(outputs[0])
+    home = tiling.find_store(outputs[0])
     # A file names itself relative to where the command was given; workers begin elsewhere.
     recipe = Recipe(
         tuple(sources or ()), data.digest, Path.cwd(), cache_folder(), look, spec,
         look.seed if seed is None else seed, language, Words.NONE if no_labels else Words.BURN, job, (kind,),
-        (home / "blocks").absolute(),
+        (home / "blocks").absolute(), "" if no_labels else fingerprint(drawable_scripts()),
     )  # fmt: skip
     credit = data.atlas.attribution if attribution is None else attribution
     tileset = _tileset(recipe, box, title or look.title, "" if credit == "none" else credit, tms)

@@ -11,8 +11,8 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from mapstyle import __version__
-from mapstyle.batch.gather import gather, keep_job
-from mapstyle.batch.ledger import FAILED, Entry, Ledger
+from mapstyle.batch.gather import BrokenBlockError, done, gather, keep_job
+from mapstyle.batch.ledger import Entry, Ledger
 from mapstyle.batch.local import Here, Local
 from mapstyle.batch.plan import Block, Plan
 from mapstyle.batch.run import Executor, Report, Run, Stamps
@@ -69,8 +69,24 @@ class TileJob:
 
 
 def store_folder(output: Path) -> Path:
-    """Give the folder beside an output in which its finished blocks and its ledger are kept."""
+    """Give the folder beside an output in which its finished blocks and its ledger are kept.
+
+    Raises:
+        JobError: a path without a name, such as ``.``.
+    """
+    if output.name in ("", ".."):
+        raise JobError(f"{output}: has no name of its own; name a folder or a file in it")
     return output.with_name(f"{output.name}.store")
+
+
+def find_store(output: Path) -> Path:
+    """Find the folder of finished blocks that an output was written from: its own, or that of another beside it."""
+    own = store_folder(output)
+    if not (own / "ledger.db").is_file():
+        for ledger in sorted(output.absolute().parent.glob("*.store/ledger.db")):
+            if ours(ledger.parent, output):
+                return ledger.parent
+    return own
 
 
 def describe(job: TileJob, talk: Talk) -> None:
@@ -99,19 +115,26 @@ def make(job: TileJob, talk: Talk) -> Report:
     ledger.hold()
     try:
         talk.record(job.home / "logs" / f"{time.strftime('%Y%m%d-%H%M%S')}.log")
-        ledger.tell(planned=str(job.plan.count))
         keep_job(ledger, job.plan, job.tileset)
-        for _ in range(ATTEMPTS):
-            report = _paint(job, ledger, talk)
-            broken = Run(job.recipe, ledger).strike()
-            if not broken:
+        for attempt in range(ATTEMPTS):
+            # What failed because a block that it is shrunk from was damaged is tried again.
+            report = _paint(replace(job, retry_failed=True) if attempt else job, ledger, talk)
+            if next(done(job.plan, ledger), None) is None:
+                if job.changed_only and not report.failed:
+                    raise JobError(f"{job.home}: nothing has been made yet, so nothing can have changed")
+                return report  # without a single tile there is nothing to write; the report says why
+            tileset = replace(job.tileset, provenance=provenance(job.recipe))
+            keep_job(ledger, job.plan, tileset)  # how a model painted is known only now
+            try:
+                if any(not entry.run for entry in report.failed):
+                    raise BrokenBlockError  # one that others are shrunk from
+                write_outputs(job.plan, tileset, job.outputs, ledger, BlockStore(job.recipe.store), job.overwrite, talk)
                 break
-            talk.say(f"note: {len(broken)} finished blocks were damaged on disk; they are painted again")
+            except BrokenBlockError:
+                broken = Run(job.recipe, ledger).strike()
+                talk.say(f"note: {len(broken)} finished blocks were damaged on disk; they are painted again")
         else:
             raise JobError(f"{job.recipe.store}: finished blocks are damaged there again and again; is the disk sound?")
-        tileset = replace(job.tileset, provenance=provenance(job.recipe))
-        keep_job(ledger, job.plan, tileset)  # how a model painted is known only now
-        write_outputs(job.plan, tileset, job.outputs, ledger, BlockStore(job.recipe.store), job.overwrite, talk)
         Run(job.recipe, ledger).sweep()
     finally:
         ledger.release()
@@ -128,7 +151,7 @@ def look(job: TileJob, talk: Talk) -> Report:
 
 def write_outputs(
     plan: Plan, tileset: Tileset, outputs: Sequence[Path], ledger: Ledger, store: BlockStore, overwrite: bool,
-    talk: Talk, change: Callable[[bytes], bytes] | None = None,
+    talk: Talk, change: Callable[[bytes], bytes] | None = None, kept: bool = False,
 ) -> None:  # fmt: skip
     """Write finished tiles into outputs; each appears whole or not at all.
 
@@ -141,6 +164,7 @@ def write_outputs(
         overwrite: whether outputs that are not from this ledger are replaced.
         talk: is told each path.
         change: encodes tiles anew.
+        kept: whether what was written before still holds the same tiles.
     """
     known = ledger.fact("outputs").splitlines()
     replaced = [overwrite or str(path.absolute()) in known for path in outputs]
@@ -166,7 +190,9 @@ def write_outputs(
                 advance.step()
 
             gather(plan, ledger, store, count)
-    ledger.tell(written="\n".join(f"{path.absolute()}\t{tileset.format.model_dump_json()}" for path in outputs))
+    written = dict(line.split("\t", 1) for line in ledger.fact("written").splitlines() if "\t" in line and kept)
+    written |= {str(path.absolute()): tileset.format.model_dump_json() for path in outputs}
+    ledger.tell(written="\n".join(f"{path}\t{told}" for path, told in written.items()))
     for output in outputs:
         talk.result(str(output))
 
@@ -232,7 +258,7 @@ def tell(report: Report, talk: Talk, listed: bool) -> None:
         JobError: blocks failed.
     """
     left = f", {report.passed} left for another run" if report.passed else ""
-    unchanged = report.looked - len(report.changed) - sum(entry.state == FAILED for entry in report.failed)
+    unchanged = report.looked - report.painted - report.tried
     talk.say(
         f"{report.painted} blocks painted, {max(0, unchanged)} found unchanged, {report.kept} kept, "
         f"{len(report.failed)} failed{left}",
@@ -277,15 +303,18 @@ def estimate(job: TileJob, price: float | None, talk: Talk) -> None:
     blocks = list(plan.of_level(top))
     picked = [blocks[i] for i in np.unique(np.linspace(0, len(blocks) - 1, 24).astype(int))]
     with TemporaryDirectory(prefix="mapstyle-") as folder:
-        worker = Worker(replace(job.recipe, store=Path(folder)))
+        store = BlockStore(Path(folder) / "blocks")
+        worker = Worker(replace(job.recipe, store=store.folder))
         looked = [worker(Task(block, "", look=True)) for block in picked]
         busy = [entry.block for entry in looked if set(json.loads(entry.drawn)) != {"plain"}]
         spent, size, tiles = [], 0, 0
+        if job.recipe.spec.block:
+            worker(Task((busy or picked)[-1], ""))  # weights are read only once
         for block in (busy or picked)[:: max(1, len(busy or picked) // 3)][:3]:
             begun = time.perf_counter()
             made = worker(Task(block, ""))
             spent.append(time.perf_counter() - begun)
-            size += BlockStore(Path(folder)).path(made.fingerprint).stat().st_size
+            size += store.path(made.fingerprint).stat().st_size
             tiles += len(plan.wanted(block))
     share = len(busy) / len(picked)
     painted = sum(1 for level in plan.phases()[0] for _ in plan.of_level(level))

@@ -19,7 +19,7 @@ LISTED = 20
 MOST_PROMISED = 1 << 33
 """Tiles that are kept account of, a bit each."""
 MAKE_AGAIN = "give the command that made it once more with --overwrite"
-RETRY = "give the command that made it once more with --retry-failed"
+RETRY = "give the command that made it once more, with --retry-failed if its block failed"
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ class Examination:
                 if wanted is not None:
                     self.fault("tile {}/{}/{}".format(*tile), "is missing, though its block is finished")
                 elif whole:
-                    self.fault("tile {}/{}/{}".format(*tile), "was never made: its block failed", RETRY)
+                    self.fault("tile {}/{}/{}".format(*tile), "was never made", RETRY)
                 else:
                     self.fault("tile {}/{}/{}".format(*tile), "is missing")
             self.count += missing - listed

@@ -78,17 +78,38 @@ def test_a_run_that_was_killed_holds_nothing(tmp_path):
     Ledger(path).hold()
 
 
-def test_another_machine_lives_as_long_as_it_gives_signs_of_it(tmp_path, monkeypatch):
+def test_another_machine_lives_as_long_as_it_gives_signs_of_it(tmp_path):
     path = tmp_path / "ledger.db"
-    with monkeypatch.context() as elsewhere:
-        elsewhere.setattr(socket, "gethostname", lambda: "elsewhere")
-        Ledger(path).hold()
+    Ledger(path).tell(holder=f"elsewhere:1@{time.time():.0f}")
     mine = Ledger(path)
     with pytest.raises(JobError, match="elsewhere"):
         mine.hold()
-    later = time.time() + ledgers.STALE + 1
-    monkeypatch.setattr(time, "time", lambda: later)
+    Ledger(path).tell(holder=f"elsewhere:1@{time.time() - ledgers.STALE - 1:.0f}")
     mine.hold()
+    mine.release()
+
+
+def test_a_name_that_lives_again_holds_nothing(tmp_path):
+    path = tmp_path / "ledger.db"
+    Ledger(path).tell(holder=f"{socket.gethostname()}:1@{time.time():.0f}")  # a process of that number always lives
+    mine = Ledger(path)
+    mine.hold()
+    mine.release()
+    again = Ledger(path)
+    again.hold()
+    again.release()
+
+
+def test_signs_of_life_come_by_themselves(tmp_path, monkeypatch):
+    monkeypatch.setattr(ledgers, "BEAT", 0.05)
+    held = Ledger(tmp_path / "ledger.db")
+    held.hold()
+    held.tell(holder=f"{held.fact('holder').partition('@')[0]}@1000")
+    end = time.monotonic() + 30
+    while held.fact("holder").endswith("@1000"):
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    held.release()
 
 
 def test_killed_while_writing_leaves_whole_records(tmp_path):
@@ -127,7 +148,7 @@ def test_a_hundred_thousand_entries_take_little_time(tmp_path):
 
 def test_what_is_no_ledger_is_refused(tmp_path):
     (tmp_path / "ledger.db").write_bytes(b"not a database" * 100)
-    with pytest.raises(JobError, match="cannot be opened"):
+    with pytest.raises(JobError, match="is damaged"):
         Ledger(tmp_path / "ledger.db")
 
 

@@ -21,13 +21,13 @@ import pytest
 from mapstyle.batch import ray as clusters
 from mapstyle.batch import sharing, shipping
 from mapstyle.batch.ledger import DONE, FAILED, Entry
-from mapstyle.batch.local import ATTEMPTS, Here
+from mapstyle.batch.local import Here
 from mapstyle.batch.plan import Block, TileGrid, plan
 from mapstyle.batch.ray import RayCluster
 from mapstyle.batch.sharing import Hand, Queue
 from mapstyle.batch.shipping import Library, Order, pack, settle, shared
 from mapstyle.batch.store import BlockStore
-from mapstyle.batch.work import Recipe, Task
+from mapstyle.batch.work import ATTEMPTS, Recipe, Task
 from mapstyle.engines.base import Engine, View, Watch
 from mapstyle.engines.diffusion.fit import Fit, Machine
 from mapstyle.engines.diffusion.profiles import resolve

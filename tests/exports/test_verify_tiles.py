@@ -109,7 +109,7 @@ def test_tiles_whose_blocks_failed_are_named_with_their_cure(tmp_path, output):
         del tiles[tile]
     verdict = verify_tiles(write(tmp_path / output, tiles, SHAPE))
     assert {fault.where for fault in verdict.faults} == {"tile {}/{}/{}".format(*tile) for tile in gone}
-    assert all("its block failed" in fault.what and "--retry-failed" in fault.cure for fault in verdict.faults)
+    assert all("was never made" in fault.what and "--retry-failed" in fault.cure for fault in verdict.faults)
     assert (verdict.count, verdict.promised - verdict.present) == (3, 3)
 
 
