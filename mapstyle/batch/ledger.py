@@ -49,6 +49,8 @@ class Entry:
         wanted: digest of which of its tiles the job asked for.
         drawn: digests of what it draws, by what they are of, as JSON.
         painted: whether it was made now; not kept.
+        notes: what a person should know of it, such as fonts that are missing; not kept.
+        why: what has changed since it was made before, or ``new``; empty when nothing has; not kept.
     """
 
     block: Block
@@ -60,6 +62,8 @@ class Entry:
     wanted: str = ""
     drawn: str = "{}"
     painted: bool = field(default=False, compare=False)
+    notes: tuple[str, ...] = field(default=(), compare=False)
+    why: tuple[str, ...] = field(default=(), compare=False)
 
 
 class Ledger:

@@ -1,8 +1,9 @@
 """A run of a tile job: what is left to do, done by workers, written into the ledger, gathered into outputs."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mapstyle.batch.gather import damaged
@@ -13,16 +14,10 @@ from mapstyle.batch.work import ChangedError, Recipe, Task, digest_wanted
 
 Executor = Callable[[Iterable[Task]], Iterator[Entry]]
 """Makes blocks, anywhere; gives what became of each, in any order."""
+LISTED = 20
+"""Changed blocks that a report keeps one by one."""
 _TOGETHER, _SECONDS = 50, 1.0
 """Entries are written when there are so many, or when the first has waited so long."""
-
-
-@dataclass(frozen=True)
-class Change:
-    """A block that is another than before, and why: ``new``, or the names of what has changed."""
-
-    block: Block
-    why: tuple[str, ...]
 
 
 @dataclass
@@ -35,7 +30,8 @@ class Report:
         tried: blocks that were tried and failed.
         kept: blocks that did not have to be looked at.
         passed: blocks that were left for another run.
-        changed: blocks whose digest is another than before.
+        changed: how many blocks have another digest than before, by the reasons.
+        first: the first of them; a run's log has all.
         failed: what went wrong, block by block.
     """
 
@@ -44,7 +40,8 @@ class Report:
     tried: int = 0
     kept: int = 0
     passed: int = 0
-    changed: list[Change] = field(default_factory=list)
+    changed: Counter[tuple[str, ...]] = field(default_factory=Counter)
+    first: list[Entry] = field(default_factory=list)
     failed: list[Entry] = field(default_factory=list)
 
 
@@ -113,7 +110,7 @@ class Run:
         try:
             for phase in self._job.phases():
                 for entry in executor(self._tasks(phase, look)):
-                    self._take(entry, look)
+                    entry = self._take(entry, look)
                     step(entry)
                     if look:
                         continue
@@ -176,19 +173,23 @@ class Run:
         entry = self._ledger.entry(block)
         return None if entry is None or entry.state != DONE else entry.fingerprint
 
-    def _take(self, entry: Entry, look: bool) -> None:
-        """Count what became of a block."""
+    def _take(self, entry: Entry, look: bool) -> Entry:
+        """Count what became of a block, and say why it is another than before."""
         before = self._ledger.entry(entry.block)
         self.report.looked += 1
         if entry.state == FAILED:
             self.report.failed.append(entry)
             self.report.tried += 1
-            return
+            return entry
         if before is None or before.fingerprint != entry.fingerprint:
-            self.report.changed.append(Change(entry.block, self._why(before, entry)))
+            entry = replace(entry, why=self._why(before, entry))
+            self.report.changed[entry.why] += 1
+            if len(self.report.first) < LISTED:
+                self.report.first.append(entry)
         self.report.painted += entry.painted
         if look and self._job.keeps_art(entry.block.level):
             self._looked[entry.block] = entry.fingerprint
+        return entry
 
     def _why(self, before: Entry | None, now: Entry) -> tuple[str, ...]:
         if before is None:
@@ -198,6 +199,8 @@ class Run:
         then = self._ledger.run_parts(before.run)
         reasons = [name for name, value in self._parts.items() if then.get(name) != value]
         old, new = read_parts(before.drawn), read_parts(now.drawn)
+        if ("shrunk" in old) != ("shrunk" in new):
+            return (*reasons, "made in another way")
         reasons += sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
         return tuple(reasons) or ("other tiles of it are asked for",)
 

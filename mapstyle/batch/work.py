@@ -170,7 +170,8 @@ class Worker:
         spent = time.perf_counter() - begun
         asked = digest_wanted(job.way(block.level), tuple(wanted))
         told = json.dumps(_short(drawn))
-        return Entry(block, DONE, name, task.run, spent, "", asked, told, painted=painted)
+        notes = self._pipelines[block.level].missing_scripts
+        return Entry(block, DONE, name, task.run, spent, "", asked, told, painted=painted, notes=notes)
 
     def _tell_making(self, level: int) -> None:
         """Note beside the store how a model paints; one block that was painted otherwise than said counts for all."""

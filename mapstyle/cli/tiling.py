@@ -26,8 +26,6 @@ from mapstyle.exports.tiles import check_tiles, open_tiles
 
 SHRINKING = 0.4
 """Seconds that a shrunk block of 1024 px takes a core, roughly: unpacking, halving, lettering and encoding."""
-_LISTED = 20
-"""Blocks that are listed one by one when they changed or failed; the log has all."""
 
 
 @dataclass(frozen=True)
@@ -219,11 +217,19 @@ def _paint(job: TileJob, ledger: Ledger, talk: Talk, look: bool = False) -> Repo
         def kept(block: Block) -> None:
             advance.skip(len(job.plan.wanted(block)))
 
+        noted: set[str] = set()
+
         def step(entry: Entry) -> None:
             block = entry.block
             advance.step(len(job.plan.wanted(block)), failed=bool(entry.error))
-            talk.note_in_log("block", level=block.level, column=block.column, row=block.row, state=entry.state,
-                             seconds=round(entry.seconds, 3), painted=entry.painted, error=entry.error)  # fmt: skip
+            talk.note_in_log(
+                "block", level=block.level, column=block.column, row=block.row, state=entry.state,
+                seconds=round(entry.seconds, 3), painted=entry.painted, why=entry.why, error=entry.error,
+            )  # fmt: skip
+            for note in entry.notes:
+                if note not in noted:
+                    talk.say(f"note: {note}")
+                    noted.add(note)
             if entry.error:
                 talk.say(f"note: {name_of(block)}: {entry.error}")
 
@@ -232,7 +238,8 @@ def _paint(job: TileJob, ledger: Ledger, talk: Talk, look: bool = False) -> Repo
             try:
                 return run.execute(executor, step, look)
             except KeyboardInterrupt:
-                talk.say("finishing the blocks in hand; Ctrl-C once more stops at once")
+                if not isinstance(executor, Here):  # which has said so, and done so
+                    talk.say("finishing the blocks in hand; Ctrl-C once more stops at once")
                 raise
 
 
@@ -277,19 +284,14 @@ def tell(report: Report, talk: Talk, listed: bool) -> None:
 
 def tell_changes(report: Report, talk: Talk) -> None:
     """Say which blocks are others than before, and why."""
-    counts: dict[tuple[str, ...], int] = {}
-    for change in report.changed:
-        counts[change.why] = counts.get(change.why, 0) + 1
-    for why, count in sorted(counts.items(), key=lambda pair: -pair[1]):
-        text = f"{count} blocks: {', '.join(why)}"
-        talk.result(text, blocks=count, why=list(why))
-    for i, change in enumerate(report.changed):
-        text = f"{name_of(change.block)}: {', '.join(change.why)}"
-        if i < _LISTED or talk.as_json:
-            talk.result(text, level=change.block.level, column=change.block.column, row=change.block.row,
-                        why=list(change.why))  # fmt: skip
-    if len(report.changed) > _LISTED and not talk.as_json:
-        talk.result(f"... and {len(report.changed) - _LISTED} more; --json lists all")
+    for why, count in report.changed.most_common():
+        talk.result(f"{count} blocks: {', '.join(why)}", blocks=count, why=list(why))
+    for entry in report.first:
+        block = entry.block
+        talk.result(f"{name_of(block)}: {', '.join(entry.why)}", level=block.level, column=block.column, row=block.row,
+                    why=list(entry.why))  # fmt: skip
+    if (more := report.changed.total() - len(report.first)) > 0:
+        talk.result(f"... and {more} more")
 
 
 def estimate(job: TileJob, price: float | None, talk: Talk) -> None:
