@@ -13,19 +13,14 @@ if TYPE_CHECKING:
 
 StoreArgument = Annotated[Path, typer.Argument(metavar="STORE", help="An output of 'mapstyle tiles', or its .store.")]
 OutArgument = Annotated[Path, typer.Argument(metavar="OUT", help="An output of 'mapstyle tiles'.")]
-Outputs = Annotated[
-    list[Path],
-    typer.Option("--output", "-o", metavar="OUT", help="A folder, .mbtiles, .pmtiles or .tif (COG); may be repeated."),
-]
 Format = Annotated[str, typer.Option("--format", metavar="F", help="png, webp, webp-lossless or jpeg [as painted].")]
-Tms = Annotated[bool, typer.Option("--tms", help="Count the rows of a folder from the bottom.")]
 
 
 def export(
     store: StoreArgument,
-    outputs: Outputs,
+    outputs: o.TileOutputs,
     image_format: Format = "",
-    tms: Tms = False,
+    tms: o.Tms = False,
     overwrite: o.Overwrite = False,
     quiet: o.Quiet = False,
     as_json: o.Json = False,

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import sys
 
@@ -51,6 +52,7 @@ def run() -> None:
 
     # A polite kill is an interruption: what is half-written goes, as with Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    sys.argv = _with_address(sys.argv)
     try:
         app()
     except MapstyleError as error:
@@ -70,6 +72,16 @@ def run() -> None:
     except MemoryError:
         print("mapstyle: out of memory; ask for a smaller picture or write .tif, which streams", file=sys.stderr)
         sys.exit(1)
+
+
+def _with_address(words: list[str]) -> list[str]:
+    """Let ``--ray`` stand alone, which options with a value cannot: it means this machine then."""
+    out: list[str] = []
+    for word, following in zip(words, [*words[1:], ""], strict=True):
+        out.append(word)
+        if word == "--ray" and not re.fullmatch(r"auto|local|\S+:\d+", following):
+            out.append("local")
+    return out
 
 
 def _stopped() -> None:

@@ -5,6 +5,7 @@
 ``StyleName``, ``Changes``, ``Seed``, ``Engine``: how it looks and who paints.
 ``Words``, ``NoLabels``, ``Language``, ``EdgeLabels``, ``Title``, ``Attribution``: words.
 ``Overwrite``, ``Workers``, ``Quiet``, ``Json``, ``DryRun``: how the run goes.
+``Output``, ``TileOutputs``, ``Tms``: what is written.
 """
 
 from enum import StrEnum
@@ -103,3 +104,8 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but erro
 Json = Annotated[bool, typer.Option("--json", help="Say everything as JSON, a line each.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
 Output = Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="Where to write.", show_default=False)]
+TileOutputs = Annotated[
+    list[Path],
+    typer.Option("--output", "-o", metavar="OUT", help="A folder, .mbtiles, .pmtiles or .tif (COG); may be repeated."),
+]
+Tms = Annotated[bool, typer.Option("--tms", help="Count the rows of a folder from the bottom.")]

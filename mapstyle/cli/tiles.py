@@ -24,13 +24,8 @@ class PyramidWay(StrEnum):
 
 
 Levels = Annotated[str, typer.Option("--zoom", metavar="A-B", help="Levels of the tiles, as in 8-15.")]
-Outputs = Annotated[
-    list[Path],
-    typer.Option("--output", "-o", metavar="OUT", help="A folder, .mbtiles, .pmtiles or .tif (COG); may be repeated."),
-]
 TileSize = Annotated[int, typer.Option("--tile-size", metavar="N", help="256, or 512 (a quarter of the requests).")]
 Format = Annotated[str, typer.Option("--format", metavar="F", help="png, webp, webp-lossless or jpeg.")]
-Tms = Annotated[bool, typer.Option("--tms", help="Count the rows of a folder from the bottom.")]
 Pyramid = Annotated[
     PyramidWay,
     typer.Option(
@@ -51,13 +46,15 @@ Price = Annotated[
 ]
 Ray = Annotated[
     str | None,
-    typer.Option("--ray", metavar="ADDRESS", help="Paint on a Ray cluster: HOST:PORT, auto, or local."),
+    typer.Option(
+        "--ray", metavar="ADDRESS", help="Paint with Ray: on a cluster at HOST:PORT or auto; without ADDRESS here."
+    ),
 ]
 
 
 def tiles(
     sources: o.Sources = None,
-    outputs: Outputs = ...,  # type: ignore[assignment]
+    outputs: o.TileOutputs = ...,  # type: ignore[assignment]
     zoom: Levels = ...,  # type: ignore[assignment]
     extent: o.Extent = None,
     place: o.Place = None,
@@ -66,7 +63,7 @@ def tiles(
     tile_size: TileSize = 256,
     pixel_ratio: o.PixelRatio = 1,
     image_format: Format = "png",
-    tms: Tms = False,
+    tms: o.Tms = False,
     pyramid: Pyramid = PyramidWay.AUTO,
     style: o.StyleName = "watercolour",
     changes: o.Changes = None,

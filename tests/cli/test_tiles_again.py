@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from mapstyle.batch.plan import MARGIN, side_for
+from mapstyle.cli.main import _with_address
 
 PLACE = ("--around", "3.8925,54.5972", "--radius", "0.7", "--workers", "1")
 
@@ -204,3 +205,18 @@ def test_a_dry_run_tells_time_disk_and_price(cli, town, tmp_path):
     assert estimate["expected_bytes"] > 50_000
     assert np.isclose(estimate["expected_price"], estimate["expected_seconds"] / 3600 * 3.5, atol=0.02)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (["--ray"], ["--ray", "local"]),
+        (["--ray", "-q"], ["--ray", "local", "-q"]),
+        (["--ray", "town.osm.pbf"], ["--ray", "local", "town.osm.pbf"]),
+        (["--ray", "auto", "-q"], ["--ray", "auto", "-q"]),
+        (["--ray", "10.0.0.1:6379"], ["--ray", "10.0.0.1:6379"]),
+        (["tiles", "-q"], ["tiles", "-q"]),
+    ],
+)
+def test_ray_may_stand_alone(words, meant):
+    assert _with_address(words) == meant
