@@ -175,7 +175,6 @@ def planning_job(order: Order) -> None:
     )
     while together := list(islice(made, 50)):
         ledger.record(together)
-        ledger.beat()
     mark("record")
     for block in recipe.plan.blocks():
         assert ledger.entry(block) is not None

@@ -89,7 +89,6 @@ class Pipeline:
         watch: Watch | None = None,
         cache: Path | None = None,
         engine: Engine | None = None,
-        calm: bool = True,
     ) -> None:
         """Make ready to render.
 
@@ -105,7 +104,6 @@ class Pipeline:
             watch: who looks on while the engine works.
             cache: folder in which plain ground is kept.
             engine: loaded already, for another grid.
-            calm: whether the art keeps still under labels; where other levels are shrunk from it, theirs lie elsewhere.
         """
         self.layers = layers
         self.style = style
@@ -117,7 +115,6 @@ class Pipeline:
         self.plain = None if "imagery" in spec.images else self._plain(cache)
         self._placer = None if words is Words.NONE else LabelPlacer(layers, style.labels, language)
         self.loaded = engine
-        self._calm = calm
         self._stop = Event()
         self._watch = self._stoppable(watch or Watch())
         self._loading = Lock()
@@ -144,7 +141,7 @@ class Pipeline:
     def scene(self, frame: Frame, more: frozenset[str] = frozenset()) -> Scene:
         """Draw the planes that the engine and the ink look at, and ``more``."""
         needs = self.spec.needs | self.style.ink.needs | more
-        labels = self.labels(frame.pad(CALM_REACH)) if self._calm and "calm" in needs else []
+        labels = self.labels(frame.pad(CALM_REACH)) if "calm" in needs else []
         return self._drawer.scene(frame, needs, labels)
 
     def control(self, name: str, frame: Frame) -> NDArray[np.uint8]:
@@ -153,7 +150,7 @@ class Pipeline:
             return self._imagery(frame)
         kind = CONTROLS[name]
         around = frame.pad(kind.reach)
-        labels = self.labels(around.pad(CALM_REACH)) if self._calm and "calm" in kind.needs else []
+        labels = self.labels(around.pad(CALM_REACH)) if "calm" in kind.needs else []
         drawn = kind.draw(self._drawer.scene(around, kind.needs, labels))
         return np.ascontiguousarray(drawn.rgb[frame.slices(around)])
 

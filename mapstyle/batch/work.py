@@ -201,8 +201,7 @@ class Worker:
         frame = region.pad(job.margin(block.level))
         needs = pipeline.needs
         around = frame.pad(HALO_REACH + self._recipe.spec.reach + TERRAIN_RADIUS)
-        calm = "calm" in needs and not job.keeps_art(block.level)
-        labels = pipeline.labels(around.pad(CALM_REACH) if calm else region)
+        labels = pipeline.labels(around.pad(CALM_REACH) if "calm" in needs else region)
         plain = pipeline.plain
         if plain is not None and (kind := plain.whole(frame)) is not None and not pipeline.labels(region):
             side = SQUARE * frame.grid.pixel_ratio
@@ -265,7 +264,6 @@ class Worker:
             self._pipelines.clear()
             self._pipelines[level] = Pipeline(
                 layers, recipe.style, recipe.spec, recipe.seed, recipe.language, recipe.words, cache=recipe.cache,
-                calm=not recipe.plan.keeps_art(level),
                 engine=None if before is None else before.loaded,
             )  # fmt: skip
         return self._pipelines[level]

@@ -128,7 +128,7 @@ def tiles(
     whole = tiling.TileJob(
         recipe, tileset, tuple(outputs), home, tuple(f for s in sources or () for f in source_files(s)), why,
         workers or (0 if ray else max(1, len(devices)) if spec.block else cores()), devices, ray, retry_failed,
-        changed_only, overwrite,
+        changed_only, overwrite, report,
     )  # fmt: skip
     tiling.check_outputs(whole)
     tiling.describe(whole, talk)

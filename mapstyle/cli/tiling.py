@@ -45,6 +45,7 @@ class TileJob:
         retry_failed: whether blocks that failed before are tried again.
         changed_only: whether only blocks that were made before are looked at.
         overwrite: whether outputs of somebody else are replaced.
+        report: whether changed blocks are told one by one.
     """
 
     recipe: Recipe
@@ -59,6 +60,7 @@ class TileJob:
     retry_failed: bool = False
     changed_only: bool = False
     overwrite: bool = False
+    report: bool = False
 
     @property
     def plan(self) -> Plan:
@@ -226,6 +228,8 @@ def _paint(job: TileJob, ledger: Ledger, talk: Talk, look: bool = False) -> Repo
                 "block", level=block.level, column=block.column, row=block.row, state=entry.state,
                 seconds=round(entry.seconds, 3), painted=entry.painted, why=entry.why, error=entry.error,
             )  # fmt: skip
+            if entry.why and job.report and talk.as_json:  # people are told the first of them, at the end
+                tell_change(entry, talk)
             for note in entry.notes:
                 if note not in noted:
                     talk.say(f"note: {note}")
@@ -286,12 +290,19 @@ def tell_changes(report: Report, talk: Talk) -> None:
     """Say which blocks are others than before, and why."""
     for why, count in report.changed.most_common():
         talk.result(f"{count} blocks: {', '.join(why)}", blocks=count, why=list(why))
+    if talk.as_json:
+        return
     for entry in report.first:
-        block = entry.block
-        talk.result(f"{name_of(block)}: {', '.join(entry.why)}", level=block.level, column=block.column, row=block.row,
-                    why=list(entry.why))  # fmt: skip
+        tell_change(entry, talk)
     if (more := report.changed.total() - len(report.first)) > 0:
-        talk.result(f"... and {more} more")
+        talk.result(f"... and {more} more; the log in OUT.store/logs, or --json, has all")
+
+
+def tell_change(entry: Entry, talk: Talk) -> None:
+    """Say that a block is another than before, and why."""
+    block = entry.block
+    talk.result(f"{name_of(block)}: {', '.join(entry.why)}", level=block.level, column=block.column, row=block.row,
+                why=list(entry.why))  # fmt: skip
 
 
 def estimate(job: TileJob, price: float | None, talk: Talk) -> None:

@@ -1,6 +1,7 @@
 """Ray: the same tiles from many nodes, whoever dies; sources and store are where every node sees them, or it is told."""
 
 import contextlib
+import itertools
 import os
 import pickle
 import random
@@ -182,7 +183,8 @@ def test_all_nodes_give_the_tiles_of_one_worker_even_if_they_do_not_see_the_sour
         assert copies[0].read_bytes() == TOWN.read_bytes()
 
 
-def test_tasks_are_pulled_as_they_are_needed_and_blocks_in_hand_are_finished(cluster, recipe, tasks):
+def test_tasks_are_pulled_as_they_are_needed_and_blocks_in_hand_are_finished(cluster, recipe, tasks, monkeypatch):
+    monkeypatch.setattr(sharing, "STRETCH", 1)
     pulled: list[Task] = []
 
     def more():
@@ -205,7 +207,8 @@ def test_tasks_are_pulled_as_they_are_needed_and_blocks_in_hand_are_finished(clu
         assert len(seen(recipe)) <= 2
 
 
-def test_what_dies_costs_no_tile_and_a_node_that_joins_is_used(cluster, recipe, tasks, right):
+def test_what_dies_costs_no_tile_and_a_node_that_joins_is_used(cluster, recipe, tasks, right, monkeypatch):
+    monkeypatch.setattr(sharing, "STRETCH", 1)  # tasks are made up as they are asked for
     recipe = replace(recipe, spec=replace(recipe.spec, pause=0.2))
     wide = plan((3.5, 54.3, 4.2, 54.9), range(13, 16), GRID)
     around = (block for block in wide.of_level(15) if block not in right)
@@ -476,10 +479,11 @@ def tried(queue: Queue, hands: list[Hand]) -> dict[str, list[int]]:
 
 
 def test_only_the_block_in_hand_is_to_blame_and_it_goes_to_another_node_alone(monkeypatch):
+    monkeypatch.setattr(sharing, "STRETCH", 1)
     queue = Queue(Task(Block(9, i, 0), "run") for i in range(9))
     hands = [Hand("a", True), Hand("b", True), Hand("c")]
     queue.pull(hands, 1)
-    assert len(queue) == 6
+    assert len(queue) == 4
     assert tried(queue, hands) == {"a": [0, 2], "b": [1, 3], "c": []}
     assert not list(queue.bury(hands[0], {0: Task(Block(9, 0, 0), "run").failed("as it should")}))[1:]
     assert tried(queue, hands[1:]) == {"b": [1, 3], "c": []}  # 2 was at its turn, and waits for b to have time
@@ -500,10 +504,30 @@ def test_towards_the_end_nothing_waits_behind_a_block():
     queue = Queue(Task(Block(9, i, 0), "run") for i in range(3))
     hands = [Hand("a", True), Hand("b", True)]
     queue.pull(hands, 0)
-    assert tried(queue, hands) == {"a": [0], "b": [1]}
-    hands[1].given.clear()
     assert tried(queue, hands) == {"a": [0], "b": [2]}
+    hands[1].given.clear()
+    assert tried(queue, hands) == {"a": [0], "b": [1]}  # from the other's stretch
     assert queue.empty
+
+
+def test_every_worker_has_a_stretch_of_neighbours():
+    queue = Queue(Task(Block(9, i, 0), "run") for i in range(1000))
+    hands = [Hand("a", True), Hand("b", True)]
+    made: dict[str, list[int]] = {"a": [], "b": []}
+    for turn in range(5000):
+        queue.pull(hands, 0)
+        for hand, attempt in queue.give_out(hands):
+            hand.given[attempt.task.block.column] = attempt
+        for hand in hands[: 1 + turn % 2]:  # one is twice as fast
+            for key in list(hand.given)[:1]:
+                made[hand.node].append(key)
+                del hand.given[key]
+        if queue.empty and not any(hand.given for hand in hands):
+            break
+    assert sorted(made["a"] + made["b"]) == list(range(1000))
+    jumps = sum(second - first != 1 for blocks in made.values() for first, second in itertools.pairwise(blocks))
+    assert jumps < 40
+    assert len(made["a"]) > 1.5 * len(made["b"])
 
 
 @pytest.mark.long
