@@ -78,7 +78,7 @@ def grain(canvas: Canvas) -> Field:
         out *= f32(1.7)
         out *= ramp(place, 1.0, 0.86)
         out *= ramp(canvas.noise(256, 2, 0.5, 302, 0.5), -1.4, 1.0)
-        cv2.scaleAdd(canvas.noise(128, 3, 0.75, 303, 1 / 32), 0.42, out, dst=out)
+        cv2.scaleAdd(canvas.noise(128, 3, 0.75, 303, 1 / 32), 0.30, out, dst=out)
         out -= f32(0.16)
         return np.clip(out, -1.5, 1.5, out=out)
 
@@ -118,7 +118,7 @@ class PlankMedium(Medium):
             cv2.scaleAdd(planes[1], -0.45, load, dst=load)
             cv2.scaleAdd(planes[2], -0.35, load, dst=load)
             load += f32(0.45 * (paper[0] + paper[1]) + 0.35 * paper[2] + 0.10)
-            np.clip(load, 0.0, 0.8, out=load)
+            np.clip(load, 0.0, 0.7, out=load)
             loose *= load
             lighter = np.maximum(loose, 0)
             darker = np.minimum(loose, 0)
