@@ -12,8 +12,8 @@ from mapstyle.style import FILE, apply_change, find_styles, load_style, packaged
 STYLES = sorted(find_styles())
 
 
-def test_three_styles_are_here():
-    assert {"watercolour", "pen-and-ink", "model-railway"} <= set(STYLES)
+def test_the_styles_are_here():
+    assert {"watercolour", "pen-and-ink", "model-railway", "woodblock"} <= set(STYLES)
 
 
 @pytest.mark.parametrize("name", STYLES)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from mapstyle.engines.base import View, Watch
-from mapstyle.engines.painter import diorama, pen, wash
+from mapstyle.engines.painter import diorama, pen, wash, woodblock
 from mapstyle.engines.painter.brush import Brush, Medium, total_reach
 from mapstyle.engines.painter.canvas import Canvas
 from mapstyle.errors import explain, nearest
@@ -29,7 +29,7 @@ _M = TypeVar("_M", bound=BaseModel)
 
 MEDIA: Mapping[str, tuple[type[Medium], Mapping[str, type[Brush]]]] = {
     name: (box.MEDIUM, {b.model_fields["brush"].default: b for b in box.BRUSHES})
-    for name, box in (("wash", wash), ("pen", pen), ("diorama", diorama))
+    for name, box in (("wash", wash), ("pen", pen), ("diorama", diorama), ("woodblock", woodblock))
 }
 """Every medium by name, with its box of brushes."""
 
