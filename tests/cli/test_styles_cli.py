@@ -15,7 +15,7 @@ from mapstyle.audit.colour import to_lab
 from mapstyle.cli.mount import PAPER
 from mapstyle.cli.sheet import split_values
 from mapstyle.palette import APART, SWATCHES, apart, colours, picture_swatches, repaint, rewrite, role
-from mapstyle.style import FILE, load_style, packaged
+from mapstyle.style import FILE, find_styles, load_style, packaged
 
 SPOT = ("--around", "3.8975,54.597", "--zoom", "15", "--size", "96x72")
 NAMES = ("model-railway", "pen-and-ink", "watercolour")
@@ -54,7 +54,8 @@ def test_a_sheet_shows_every_style_on_paper_with_even_margins(cli, town, tmp_pat
     said = cli("styles", "sheet", town, "-o", out, *SPOT, "--workers", 2)
     assert said.code == 0, said.err
     assert said.out.strip() == str(out)
-    assert "3 pictures of 96 x 72 px in 3 columns" in said.err
+    count = len(find_styles())
+    assert f"{count} pictures of 96 x 72 px" in said.err
     assert [p.name for p in tmp_path.iterdir()] == ["sheet.png"]  # a sheet lies nowhere on Earth: no world file
     rgb = picture(out)
     bare = (np.abs(rgb - np.array(PAPER)) < 3).all(axis=2)
@@ -151,7 +152,7 @@ def test_a_broken_style_of_ones_own_is_left_out_and_named(cli, town, tmp_path, m
     said = cli("styles", "sheet", town, "-o", tmp_path / "s.png", *SPOT, "--dry-run")
     assert said.code == 0
     assert re.search(r"note: torn is left out: .*torn/style.toml: ", said.err)
-    assert "3 pictures" in said.err
+    assert f"{len(find_styles()) - 1} pictures" in said.err
     assert "torn" in cli("styles", "sheet", town, "-o", tmp_path / "s.png", "--styles", "torn").line
 
 
